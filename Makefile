@@ -19,12 +19,12 @@ export TF_NUM_INTRAOP_THREADS ?= 1
 export TF_NUM_INTEROP_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest tidy sanitize wheel bench bench-quick clean
+.PHONY: help demo test lint pytest tidy sanitize wheel bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/.demo  ## train a small network on the heart disease table and explain its patients
+demo: $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)  ## train a small network on the heart disease table and explain its patients
 	$(BIN)/pyig demo
 
 test: lint pytest  ## every check of style and types, then every test
@@ -63,8 +63,7 @@ $(VENV)/.tools: $(SETTLED)
 
 # --no-build-isolation: the pinned build tools above are used, and build/ is kept, so a change compiles one file.
 $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
-	test -e $(VENV)/.test || $(PINNED) --no-build-isolation --editable ".[torch,demo]"
-	test ! -e $(VENV)/.test || $(MAKE) --no-print-directory $(VENV)/.test
+	$(PINNED) --no-build-isolation --editable ".[torch,demo]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
