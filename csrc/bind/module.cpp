@@ -1,0 +1,10 @@
+#include "bind/bind.hpp"
+
+#include "kernels/isa/dispatch.hpp"
+
+PYBIND11_MODULE(_core, m) {
+    pyig::choose_isa_from_environment();
+    pyig::bind::bind_rule(m);
+    pyig::bind::bind_rows(m);
+    pyig::bind::bind_isa(m);
+}
