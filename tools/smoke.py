@@ -31,7 +31,9 @@ def main() -> int:
     checks = {
         "only the installed package is on the path": "site-packages" in home.parts,
         "versions agree": pyig.__version__ == version("pyig-explain") == pyig._core.__version__,
-        "data and types are shipped": all((home / name).exists() for name in ("data/heart_disease.csv", "py.typed", "_core.pyi")),
+        "data and types are shipped": all(
+            (home / name).exists() for name in ("data/heart_disease.csv", "py.typed", "_core.pyi")
+        ),
         "no C++ source is shipped": not list(home.rglob("*.cpp")),
         "attributions are exact": np.allclose(explained.attributions, inputs**2 * weights, rtol=1e-13),
         "gaps are zero": bool(np.all(np.abs(explained.deltas) < 1e-12)),
