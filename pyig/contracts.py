@@ -72,10 +72,6 @@ class Backend(Protocol):
         """Call the model on a structure the way its framework does (a dict as keywords, or as one argument)."""
         ...
 
-    def split(self, layer: Any, to_inputs: bool) -> Split:
-        """Cut the model at a layer, given as object, name or ``callable(model) -> layer``."""
-        ...
-
     def is_tensor(self, value: object) -> bool:
         """Tell whether a value can be the output that is explained."""
         ...
@@ -164,20 +160,17 @@ class Backend(Protocol):
         """Log-sum-exp over the last axis, shape (R,)."""
         ...
 
-    def sigmoid(self, tensor: Tensor) -> Tensor:
-        """Elementwise logistic function."""
+
+    def with_zero_column(self, flat: Tensor) -> Tensor:
+        """Return (R, 1) logits as the (R, 2) logits ``[0, z]`` of the same binary model."""
         ...
 
     def log(self, tensor: Tensor) -> Tensor:
         """Elementwise natural logarithm."""
         ...
 
-    def exp(self, tensor: Tensor) -> Tensor:
-        """Elementwise exponential."""
-        ...
-
     def custom_head(self, function: Callable[[Tensor], Tensor], outputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``function(outputs)`` (R,) and its gradient with respect to the outputs, by the framework's autograd."""
+        """Return ``function(outputs)`` (R,) and its gradient with respect to the outputs."""
         ...
 
     # --- operations for device rows ----------------------------------------------------------------------------
@@ -187,6 +180,10 @@ class Backend(Protocol):
 
     def scatter_add(self, total: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
         """Return `total` with ``total[slots[r]] += rows[r]``; in place where the framework allows."""
+        ...
+
+    def concat(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Join tensors along the first axis."""
         ...
 
     def row_sum(self, tensor: Tensor) -> Tensor:
@@ -205,15 +202,23 @@ class Rows(Protocol):
         """Return x' + alpha (x - x') for every (path, alpha) pair, one tensor per leaf; a buffer that is used again."""
         ...
 
-    def add(self, grads: Sequence[Tensor | None], paths: Ints, alphas: Floats, weights: Floats) -> Floats:
+    def add(self, grads: Sequence[Tensor | None], paths: Ints, weights: Floats) -> Floats:
         """Add weighted gradient rows to their paths; return the slopes dF/d(alpha) per leaf and row.
 
         `weights` has shape (L, R); the result has shape (leaves, R).
         """
         ...
 
-    def finish(self, paths: Ints) -> list[Tensor]:
-        """Close paths: their integrals times (x - x'), shape (P, L, ...) per leaf, and their slots freed."""
+    def finish(self, paths: Ints, scales: Floats) -> None:
+        """Close paths: their integrals times (x - x') and times their scale join their results; slots are freed."""
+        ...
+
+    def results(self) -> list[list[Tensor]]:
+        """Return the results as [leaf][weight row], shape (results, ...), in the accumulators' dtype."""
+        ...
+
+    def norms(self) -> tuple[Floats, Floats, Floats]:
+        """Return per result: the sum, the L1 norm, and the L1 distance of the first two weight rows."""
         ...
 
 

@@ -57,7 +57,7 @@ def flatten(x: Any) -> tuple[list[Any], Spec]:
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return [x], LEAF
     if isinstance(x, dict) or (hasattr(x, "keys") and hasattr(x, "__getitem__")):
-        return _flatten_items("dict", tuple(x.keys()), [x[key] for key in x.keys()])
+        return _flatten_items("dict", tuple(x.keys()), [x[key] for key in x])
     if isinstance(x, (list, tuple)) and x and not _is_numeric(x):
         return _flatten_items("tuple" if isinstance(x, tuple) else "list", (), x)
     if _is_numeric(x):

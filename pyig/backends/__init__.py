@@ -1,0 +1,73 @@
+"""The table of frameworks, and the question whose model this is.
+
+Owner lookup never imports a framework: a model that exists has already brought its framework into `sys.modules`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pyig.contracts import Backend
+from pyig.errors import InputTypeError
+from pyig.registry import Registry
+
+BACKENDS = Registry(
+    "backend",
+    {
+        "torch": "pyig.backends.torch:TorchBackend",
+        "tensorflow": "pyig.backends.tensorflow:TensorFlowBackend",
+        "callable": "pyig.backends.callable:CallableBackend",
+    },
+    group="pyig.backends",
+)
+_BUILT_IN = ("torch", "tensorflow")
+
+
+def choose(model: Any, leaves: Sequence[Any], name: str | None = None, gradient: Any = None) -> Backend:
+    """Return the backend that owns the model.
+
+    Parameters
+    ----------
+    model : object
+        What the user wants explained.
+    leaves : sequence
+        The leaves of the input; they decide for a plain callable.
+    name : str, optional
+        A name of the table, or a backend class, settles the question.
+    gradient : callable, optional
+        A gradient given by the user: the model is a plain numpy function.
+
+    Raises
+    ------
+    InputTypeError
+        No loaded framework owns the model or the input.
+    """
+    backend: Backend
+    if name is not None:
+        backend = BACKENDS.resolve(name)(model)
+        return backend
+    if gradient is not None:
+        backend = BACKENDS["callable"](model, gradient)
+        return backend
+    for row in BACKENDS:
+        # A built-in row is asked only when its framework is loaded; a third party's own module decides for itself.
+        if row == "callable" or (row in _BUILT_IN and row not in sys.modules):
+            continue
+        cls = BACKENDS[row]
+        if cls.owns(model, leaves):
+            backend = cls(model)
+            return backend
+    raise InputTypeError(_no_owner(model, leaves))
+
+
+def _no_owner(model: Any, leaves: Sequence[Any]) -> str:
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    if not callable(model):
+        return f"expected a model that can be called; got {kind}"
+    inputs = ", ".join(sorted({f"{type(leaf).__module__}.{type(leaf).__qualname__}" for leaf in leaves}))
+    return (
+        f"cannot tell which framework computes the gradient of {kind} for inputs of type {inputs}. Pass a torch or Keras "
+        'model, or tensors of the framework, or backend="torch", or gradient= for a numpy function'
+    )

@@ -1,0 +1,197 @@
+"""numpy functions with a gradient supplied by the user: no framework at all, and the oracle of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyig.contracts import Forward, Head, Ints
+from pyig.errors import InputTypeError, ModelError
+
+Array = NDArray[Any]
+
+
+class CallableBackend:
+    """A numpy function and its VJP.
+
+    Parameters
+    ----------
+    model : callable
+        ``model(*leaves)`` -> array (R,), (R, C) or of higher rank; a dict input is passed as keywords.
+    gradient : callable
+        For outputs (R,): ``gradient(*leaves)`` -> dF/d(leaf), one array per leaf. For outputs of higher rank:
+        ``gradient(*leaves, cotangent=c)`` -> the VJP with the cotangent c, shaped like the outputs.
+    """
+
+    name = "callable"
+
+    def __init__(self, model: Callable[..., Any], gradient: Callable[..., Any] | None = None) -> None:
+        if gradient is None:
+            raise InputTypeError("expected gradient= for a numpy function; got none. Or pass tensors of a framework")
+        self._model = model
+        self._gradient = gradient
+        self._last: tuple[Any, dict[str, Any]] = ((), {})
+
+    @staticmethod
+    def owns(model: object, leaves: Sequence[object]) -> bool:
+        """Never by itself: a numpy function is recognised by the gradient that comes with it."""
+        del model, leaves
+        return False
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nothing to freeze."""
+        yield
+
+    def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
+        """Call ``model(*leaves)``, or ``model(**leaves)`` for a dict."""
+        self._last = (x, kwargs)
+        return self._apply(self._model, x, kwargs)
+
+    def is_tensor(self, value: object) -> bool:
+        """Numpy arrays and numbers."""
+        return isinstance(value, (np.ndarray, np.number, float))
+
+    def gives_probabilities(self) -> bool | None:
+        """Return None: a function shows no graph."""
+        return None
+
+    def value(self, forward: Forward, points: Sequence[Array], fixed: Sequence[Array]) -> Array:
+        """Return the outputs."""
+        return np.asarray(forward(points, fixed))
+
+    def value_and_grad(
+        self, forward: Forward, points: Sequence[Array], fixed: Sequence[Array], head: Head, index: Sequence[Array]
+    ) -> tuple[Array, list[Array | None]]:
+        """Return F (R,) and its gradients by the user's VJP."""
+        outputs = np.asarray(forward(points, fixed))
+        values, cotangent = head(self, outputs, index)
+        x, kwargs = self._last
+        if outputs.ndim <= 1:
+            found = _tuple(self._apply(self._gradient, x, kwargs))
+            scale = cotangent.reshape(-1)
+            grads = [None if g is None else g * scale.reshape(-1, *[1] * (np.ndim(g) - 1)) for g in found]
+        else:
+            grads = list(_tuple(self._apply(self._gradient, x, {**kwargs, "cotangent": cotangent})))
+        for grad, point in zip(grads, points, strict=False):
+            if grad is not None and grad.shape != point.shape:
+                raise ModelError(f"expected gradient() to return shape {point.shape}; got {grad.shape}")
+        if len(grads) != len(points):
+            raise ModelError(f"expected gradient() to return {len(points)} arrays, one per input; got {len(grads)}")
+        return values, grads
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Numpy raises MemoryError."""
+        return isinstance(error, MemoryError)
+
+    def release_memory(self) -> None:
+        """Nothing is cached."""
+
+    def asarray(self, x: Any) -> Array:
+        """Return x as numpy."""
+        return np.asarray(x)
+
+    def to_numpy(self, tensor: Any) -> Array:
+        """Return the array itself."""
+        return np.asarray(tensor)
+
+    def from_numpy(self, array: Array, like: Array) -> Array:
+        """Return the array itself."""
+        del like
+        return array
+
+    def on_host(self, tensor: Array) -> bool:
+        """True for float32 and float64."""
+        return tensor.dtype in (np.float32, np.float64)
+
+    def is_floating(self, tensor: Array) -> bool:
+        """True for floats."""
+        return bool(np.issubdtype(tensor.dtype, np.floating))
+
+    def take(self, tensor: Array, rows: Ints) -> Array:
+        """Return the given rows."""
+        return tensor[rows]
+
+    def device_label(self, tensor: Array) -> str:
+        """Return ``"cpu"``."""
+        del tensor
+        return "cpu"
+
+    def flat(self, outputs: Array) -> Array:
+        """Reshape to (R, C)."""
+        return outputs.reshape(outputs.shape[0] if outputs.ndim else 1, -1)
+
+    def reshape_like(self, flat: Array, outputs: Array) -> Array:
+        """Undo `flat`."""
+        return flat.reshape(outputs.shape)
+
+    def pick(self, flat: Array, index: Array) -> Array:
+        """Return ``flat[r, index[r]]``."""
+        return flat[np.arange(len(flat)), index]
+
+    def one_hot(self, index: Array, like: Array) -> Array:
+        """Return zeros with a one at ``[r, index[r]]``."""
+        out = np.zeros_like(like)
+        out[np.arange(len(like)), index] = 1
+        return out
+
+    def softmax(self, flat: Array) -> Array:
+        """Softmax over the last axis."""
+        shifted: Array = np.exp(flat - flat.max(axis=-1, keepdims=True))
+        return shifted / shifted.sum(axis=-1, keepdims=True)
+
+    def logsumexp(self, flat: Array) -> Array:
+        """Log-sum-exp over the last axis."""
+        top = flat.max(axis=-1)
+        out: Array = top + np.log(np.exp(flat - top[:, None]).sum(axis=-1))
+        return out
+
+    def with_zero_column(self, flat: Array) -> Array:
+        """Return ``[0, z]``."""
+        return np.concatenate([np.zeros_like(flat), flat], axis=1)
+
+    def log(self, tensor: Array) -> Array:
+        """Logarithm; log(0) is -inf without a warning, as in the frameworks."""
+        with np.errstate(divide="ignore"):
+            out: Array = np.log(tensor)
+        return out
+
+    def custom_head(self, function: Callable[[Any], Any], outputs: Array) -> tuple[Array, Array]:
+        """Refuse: numpy has no autograd."""
+        raise InputTypeError("a callable target needs a framework with autograd; put it into the numpy function instead")
+
+    def wide_zeros(self, shape: tuple[int, ...], like: Array) -> Array:
+        """Return float64 zeros."""
+        del like
+        return np.zeros(shape)
+
+    def scatter_add(self, total: Array, slots: Array, rows: Array) -> Array:
+        """Add rows to their slots in place."""
+        np.add.at(total, slots, rows)
+        return total
+
+    def concat(self, tensors: Sequence[Array]) -> Array:
+        """Join along the first axis."""
+        return np.concatenate(list(tensors))
+
+    def row_sum(self, tensor: Array) -> Array:
+        """Sum over all axes but the first, in float64."""
+        out: Array = tensor.reshape(len(tensor), -1).sum(axis=1, dtype=np.float64)
+        return out
+
+    def cast_like(self, tensor: Array, like: Array) -> Array:
+        """Return the tensor in the dtype of `like`."""
+        return tensor.astype(like.dtype, copy=False)
+
+    def _apply(self, function: Callable[..., Any], x: Any, kwargs: dict[str, Any]) -> Any:
+        if isinstance(x, dict):
+            return function(**x, **kwargs)
+        return function(*x, **kwargs) if isinstance(x, (list, tuple)) else function(x, **kwargs)
+
+
+def _tuple(found: Any) -> Sequence[Array | None]:
+    return list(found) if isinstance(found, (list, tuple)) else [np.asarray(found)]

@@ -1,0 +1,153 @@
+"""The table of baselines: x -> x', where "no information" is for this input.
+
+There is no neutral baseline for every model (Sturmfels, Lundberg, Lee 2020, "Visualizing the Impact of Feature
+Attribution Baselines"); several may be given and are averaged, which is expected gradients (Erion et al. 2021).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyig.errors import InputError, InputTypeError
+from pyig.registry import Registry
+
+Array = NDArray[Any]
+Rng = np.random.Generator
+
+
+def zero(x: Array, rng: Rng) -> Array:
+    """All zeros, one row for all samples."""
+    del rng
+    return np.zeros_like(x[:1])
+
+
+def mean(x: Array, rng: Rng) -> Array:
+    """The mean of the samples given, one row for all of them."""
+    del rng
+    return x.mean(axis=0, keepdims=True, dtype=np.float64)
+
+
+def uniform(x: Array, rng: Rng) -> Array:
+    """Uniform noise over the range of each sample."""
+    low, high = _range(x)
+    return rng.random(x.shape) * (high - low) + low
+
+
+def noise(x: Array, rng: Rng) -> Array:
+    """The sample plus Gaussian noise with the standard deviation of its own values."""
+    axes = tuple(range(1, x.ndim))
+    return x + rng.standard_normal(x.shape) * x.std(axis=axes, keepdims=True, dtype=np.float64)
+
+
+def max_distance(x: Array, rng: Rng) -> Array:
+    """For each feature the end of the sample's range that is farther away: no feature is left at its own value."""
+    del rng
+    low, high = _range(x)
+    return np.where(x - low > high - x, low, high)
+
+
+def blur(x: Array, rng: Rng) -> Array:
+    """Images under a Gaussian whose standard deviation is a tenth of the shorter side, edges repeated."""
+    del rng
+    if x.ndim not in (3, 4):
+        raise InputError(f"expected images, shape (N, H, W), (N, C, H, W) or (N, H, W, C), for 'blur'; got {x.shape}")
+    rows = 1 if x.ndim == 3 or x.shape[-1] <= 4 < x.shape[1] else 2
+    sigma = max(1.0, min(x.shape[rows], x.shape[rows + 1]) / 10)
+    out = x.astype(np.float64)
+    for axis in (rows, rows + 1):
+        out = np.moveaxis(np.moveaxis(out, axis, -1) @ _gaussian(x.shape[axis], sigma).T, -1, axis)
+    return out
+
+
+def pad_token(x: Array, rng: Rng) -> Array:
+    """Token 0 everywhere: the padding token of most tokenizers; pass the number itself where it is another."""
+    return zero(x, rng)
+
+
+BASELINES = Registry("baseline", {name: f"pyig.baselines:{name}" for name in (
+    "zero", "mean", "blur", "noise", "uniform", "max_distance", "pad_token",
+)})  # fmt: skip
+
+
+class several:  # noqa: N801 - read at the call site like a word: baselines=pyig.several(background)
+    """Say that these are several baselines, averaged, whatever their number looks like.
+
+    Parameters
+    ----------
+    items : array (M, ...) or sequence
+        A data set with one baseline per row, or a sequence of baselines of any kind.
+
+    Examples
+    --------
+    >>> len(several(np.zeros((5, 3))).items)
+    5
+    """
+
+    def __init__(self, items: Any) -> None:
+        rows = hasattr(items, "shape")
+        self.items: Sequence[Any] = [items[i : i + 1] for i in range(len(items))] if rows else list(items)
+        if not self.items:
+            raise InputError("expected at least one baseline; got none")
+
+
+def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
+    """Make one baseline for one leaf.
+
+    Parameters
+    ----------
+    given : None, number, str, callable, or array
+        Zero, a constant, a name of the table, ``f(x)`` or ``f(x, rng)``, or values with or without the batch axis.
+    x : array (N, ...)
+        The input leaf.
+    rng : numpy.random.Generator
+        For the baselines that draw.
+    name : str
+        Name of the leaf, for error messages.
+
+    Returns
+    -------
+    array (1, ...) or (N, ...), of the leaf's dtype.
+    """
+    if given is None:
+        given = 0
+    if isinstance(given, str):
+        given = BASELINES[given]
+    found = _draw(given, x, rng) if callable(given) else np.asarray(given)
+    if found.dtype.kind not in "fiub":
+        raise InputTypeError(f"expected a baseline of numbers for {name or 'the input'}; got dtype {found.dtype}")
+    if found.ndim == 0:
+        found = np.full_like(x[:1], found)
+    if found.shape == x.shape[1:]:
+        found = found[None]
+    if found.shape[1:] != x.shape[1:] or len(found) not in (1, len(x)):
+        raise InputError(
+            f"expected a baseline for {name or 'the input'} of shape {x.shape}, {(1, *x.shape[1:])} or {x.shape[1:]}; "
+            f"got {found.shape}. For several baselines, averaged, pass a list or pyig.several(...)"
+        )
+    if not np.isfinite(found).all():
+        raise InputError(f"expected finite values in the baseline for {name or 'the input'}; got NaN or infinity")
+    return np.ascontiguousarray(found.astype(x.dtype))
+
+
+def _draw(function: Callable[..., Any], x: Array, rng: Rng) -> Array:
+    code = getattr(function, "__code__", None)
+    return np.asarray(function(x, rng) if code is not None and code.co_argcount >= 2 else function(x))
+
+
+def _range(x: Array) -> tuple[Array, Array]:
+    axes = tuple(range(1, x.ndim))
+    return x.min(axis=axes, keepdims=True), x.max(axis=axes, keepdims=True)
+
+
+def _gaussian(n: int, sigma: float) -> Array:
+    """Return the (n, n) matrix of a Gaussian filter whose ends repeat the edge: rows sum to 1."""
+    reach = int(4 * sigma) + 1
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    matrix = np.zeros((n, n))
+    for row in range(n):
+        np.add.at(matrix[row], np.clip(np.arange(row - reach, row + reach + 1), 0, n - 1), taps / taps.sum())
+    return matrix

@@ -1,0 +1,188 @@
+"""Fixed quadrature rules and the plan of the evaluations they ask for: the thin typed face of the compiled core.
+
+A rule is data: nodes and weights on [0, 1]. Beside its weights every rule carries *half weights*: a rule on every
+second of the same nodes, so that the difference of the two sums estimates the error at no extra gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pyig import _core
+from pyig.contracts import Floats, Ints
+from pyig.errors import InputError, unknown
+
+DEFAULT_STEPS = 50
+_INTERPOLATORY = ("gausslegendre",)
+_LARGEST_SOLVE = 512
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A quadrature rule on [0, 1].
+
+    Attributes
+    ----------
+    name : str
+        The field's name: ``"gausslegendre"``.
+    nodes, weights : float64 (n,)
+        Ascending nodes, and weights that sum to 1.
+    half_weights : float64 (n,)
+        The weights of a coarser rule on every second node, zero elsewhere; NaN where n is too small to halve.
+    degree : int
+        The highest degree of polynomial that the weights integrate exactly.
+
+    Examples
+    --------
+    >>> rule = make_rule("simpson", 3)
+    >>> [round(float(w), 4) for w in rule.weights]
+    [0.1667, 0.6667, 0.1667]
+    """
+
+    name: str
+    nodes: Floats
+    weights: Floats
+    half_weights: Floats
+    degree: int
+
+
+def rule_names() -> list[str]:
+    """Return the names of the fixed rules."""
+    return list(_core.rule_names())
+
+
+@lru_cache(maxsize=64)
+def make_rule(name: str, n_steps: int) -> Rule:
+    """Build a fixed rule.
+
+    Parameters
+    ----------
+    name : str
+        One of `rule_names`.
+    n_steps : int
+        Number of nodes, which is the number of gradients per sample.
+
+    Raises
+    ------
+    InputError
+        Unknown name, or a number of nodes that the rule does not have.
+    """
+    if name not in _core.rule_names():
+        raise unknown("method", name, [*_core.rule_names(), "auto"])
+    try:
+        nodes, weights, degree = _core.rule(name, n_steps)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    return Rule(name, nodes, weights, _half_weights(name, nodes, weights), degree)
+
+
+def _half_weights(name: str, nodes: Floats, weights: Floats) -> Floats:
+    """Return weights on every second node.
+
+    Gauss-Legendre nodes cluster at the ends, where interpolation through half of them is still stable and keeps the
+    high degree. Equally spaced nodes have no stable interpolation: there each left-out node gives its weight to its
+    neighbours, which is the same rule at twice the spacing.
+    """
+    n = len(nodes)
+    half = np.zeros(n)
+    if n < 3:
+        return np.full(n, np.nan)
+    kept = np.arange(n % 2 == 0, n, 2)
+    if name in _INTERPOLATORY and n <= _LARGEST_SOLVE:
+        x = 2.0 * nodes[kept] - 1.0
+        moments = np.zeros(len(kept))
+        moments[0] = 1.0
+        half[kept] = np.linalg.solve(np.polynomial.legendre.legvander(x, len(kept) - 1).T, moments)
+        return half
+    half[kept] = weights[kept]
+    for left_out in np.setdiff1d(np.arange(n), kept):
+        neighbours = [k for k in (left_out - 1, left_out + 1) if 0 <= k < n]
+        for k in neighbours:
+            half[k] += weights[left_out] / len(neighbours)
+    return half
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one model call evaluates.
+
+    Attributes
+    ----------
+    paths, nodes : int64 (R,)
+        The pending (path, node) pairs.
+    alphas : float64 (R,)
+        Position of each row on its path.
+    weights : float64 (2, R)
+        Weights and half weights of the rows.
+    finished : int64
+        Paths that are complete once this batch is.
+    """
+
+    paths: Ints
+    nodes: Ints
+    alphas: Floats
+    weights: Floats
+    finished: Ints
+
+
+class FixedPlan:
+    """All nodes of one rule for every path, as one queue of pairs that any batch size cuts anywhere.
+
+    The nodes of a path come in bit-reversed order: whatever part of them a cancelled run has seen is spread over the
+    whole path, so that its rescaled sum is an estimate of the integral and not the integral of the first part.
+    """
+
+    def __init__(self, rule: Rule, paths: int) -> None:
+        self._paths = paths
+        self._order = _spread(len(rule.nodes))
+        self._alphas = rule.nodes[self._order]
+        self._weights = np.stack([rule.weights, rule.half_weights])[:, self._order]
+        self._done = 0
+
+    @property
+    def total(self) -> int:
+        """Number of (path, node) pairs."""
+        return self._paths * len(self._alphas)
+
+    @property
+    def done(self) -> int:
+        """Number of pairs that were told."""
+        return self._done
+
+    def cut_short(self) -> tuple[int, float] | None:
+        """Return the path that was begun and not finished, and the sum of the weights it has seen."""
+        path, steps = divmod(self._done, len(self._alphas))
+        return (path, float(self._weights[0, :steps].sum())) if steps else None
+
+    def seen(self) -> Ints:
+        """Return how many nodes of each path were told."""
+        n = len(self._alphas)
+        return np.clip(self._done - n * np.arange(self._paths), 0, n)
+
+    def ask(self, rows: int) -> Batch | None:
+        """Return the next pairs, at most `rows`; the same again until they are told; None when all are."""
+        if self._done >= self.total:
+            return None
+        n = len(self._alphas)
+        pairs = np.arange(self._done, min(self._done + rows, self.total))
+        paths, steps = np.divmod(pairs, n)
+        finished = np.arange(paths[0], (pairs[-1] + 1) // n)
+        return Batch(paths, self._order[steps], self._alphas[steps], np.ascontiguousarray(self._weights[:, steps]), finished)
+
+    def tell(self, batch: Batch) -> None:
+        """Mark the pairs of a batch as evaluated."""
+        self._done += len(batch.paths)
+
+
+def _spread(n: int) -> Ints:
+    """Return 0..n-1 in bit-reversed order."""
+    bits = max(1, (n - 1).bit_length())
+    numbers = np.arange(1 << bits)
+    reverse = np.zeros_like(numbers)
+    for bit in range(bits):
+        reverse |= ((numbers >> bit) & 1) << (bits - 1 - bit)
+    order: Ints = reverse[reverse < n]
+    return order
