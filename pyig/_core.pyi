@@ -5,6 +5,8 @@ _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
 _Rows = NDArray[np.float32] | NDArray[np.float64]
 
+__version__: str
+
 def rule_names() -> list[str]: ...
 def rule(name: str, n: int) -> tuple[_Floats, _Floats, int]: ...
 def interpolate(

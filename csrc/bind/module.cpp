@@ -3,6 +3,7 @@
 #include "kernels/isa/dispatch.hpp"
 
 PYBIND11_MODULE(_core, m) {
+    m.attr("__version__") = PYIG_VERSION;
     pyig::choose_isa_from_environment();
     pyig::bind::bind_rule(m);
     pyig::bind::bind_rows(m);
