@@ -1,4 +1,4 @@
-"""The demo on a table: which findings move a network's opinion of a patient's heart, and whether the account adds up."""
+"""The demo on a table: which findings move a network's opinion of a patient, and whether the account adds up."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def run(trainer: Trainer, report: Path, rows: int = 12) -> Iterator[str]:
     right = int(np.sum((explained.values > 0.5) == test.y))
     yield f"It judges {right} of the {len(test.y)} held-out patients right ({right / len(test.y):.0%})."
     yield ""
-    yield "Each held-out patient is compared with the mean patient of those it learned from, whose risk the"
-    yield f"network puts at {explained.baseline_values[0]:.3f}. A feature's share is what it adds to that risk; the shares of a patient"
-    yield "add up to that patient's risk, but for the gap, which is the error of the integration."
+    yield "Each held-out patient is compared with the mean patient of those it learned from, whose risk"
+    yield f"the network puts at {explained.baseline_values[0]:.3f}. A feature's share is what it adds to that risk."
+    yield "All shares of a patient add up to that patient's risk, but for the gap: the error of the integration."
     yield ""
     yield from _patients(explained, test, rows)
     yield ""

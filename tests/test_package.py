@@ -1,0 +1,58 @@
+"""The package as it is installed: one version, its data, its types, its command."""
+
+from __future__ import annotations
+
+import csv
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points, metadata, requires, version
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+import pyig
+from pyig import _core
+
+pytestmark = pytest.mark.core
+ROOT = Path(__file__).parents[1]
+
+
+def test_one_version() -> None:
+    written = re.findall(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [pyig.__version__, version("pyig-explain"), _core.__version__] == 3 * written
+
+
+def test_the_changelog_knows_the_version() -> None:
+    assert f"## [{pyig.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_numpy_is_the_only_hard_dependency() -> None:
+    hard = [line for line in requires("pyig-explain") or [] if "extra ==" not in line]
+    assert hard == ["numpy>=1.26"]
+    assert metadata("pyig-explain")["License-Expression"] == "Apache-2.0"
+
+
+def test_types_and_data_are_shipped() -> None:
+    home = files("pyig")
+    for name in ("py.typed", "_core.pyi", "data/README.md"):
+        assert home.joinpath(name).is_file(), name
+    rows = list(csv.DictReader(home.joinpath("data/heart_disease.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 303
+    assert sum(cell == "" for row in rows for cell in row.values()) == 6
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in pyig.__all__ if not hasattr(pyig, name)] == []
+    assert set(pyig.__all__) <= set(dir(pyig))
+    assert not hasattr(pyig, "no_such_name")
+
+
+def test_the_command_is_installed() -> None:
+    (script,) = entry_points(group="console_scripts", name="pyig")
+    assert script.value == "pyig.cli:main"
+    shown = subprocess.run(
+        [sys.executable, "-c", "import pyig.cli; pyig.cli.main(['--version'])"], capture_output=True, text=True
+    )
+    assert shown.stdout == f"pyig {pyig.__version__}\n"
