@@ -1,0 +1,146 @@
+"""How far the numbers can be trusted, in numbers and in words.
+
+An error here is always an estimate, never a guarantee; the completeness gap is exact, but may be small by cancellation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyig.contracts import Floats
+from pyig.explanation.arrays import Leaf
+
+if TYPE_CHECKING:
+    from pyig.explanation.record import Explanation
+
+# Below this share of the attributions' L1 norm, F(x)-F(x') is a poor yardstick: it vanishes where F(x) = F(x').
+FLOOR = 0.01
+
+
+def l1(explanation: Explanation) -> Floats:
+    """Return the L1 norm of the attributions, shape of `values`."""
+    shape = explanation.values.shape
+    total = np.zeros(shape)
+    for leaf in explanation.leaves():
+        rest = tuple(range(len(shape), leaf.attributions.ndim))
+        total += np.abs(leaf.attributions).sum(axis=rest, dtype=np.float64)
+    return total
+
+
+def relative_gap(explanation: Explanation) -> Floats:
+    """See `Explanation.relative_gap`."""
+    change = np.abs(explanation.values - explanation.baseline_values)
+    return _ratio(np.abs(explanation.deltas), np.maximum(change, FLOOR * l1(explanation)))
+
+
+def relative_error(explanation: Explanation) -> Floats:
+    """See `Explanation.relative_error`."""
+    return _ratio(explanation.error, l1(explanation))
+
+
+def status(explanation: Explanation) -> list[str]:
+    """Name the state of every path, in C order: converged, not converged, stopped early, or no estimate."""
+    rows = zip(explanation.converged.ravel().tolist(), np.isnan(explanation.error).ravel().tolist(), strict=True)
+    return [_state(converged, unknown, bool(explanation.meta.get("complete", True))) for converged, unknown in rows]
+
+
+def verdict(explanation: Explanation) -> str:
+    """See `Explanation.verdict`."""
+    if not explanation.values.size:
+        return "no samples"
+    parts = [_stopped(explanation), _error(explanation), _gap(explanation)]
+    return "; ".join(part for part in parts if part)
+
+
+def describe(explanation: Explanation) -> str:
+    """Return the repr: what was explained, how, and the verdict, in three lines."""
+    shapes = " + ".join(_size(leaf) for leaf in explanation.leaves())
+    count = len(explanation)
+    many = f", {explanation.values.shape[1]} targets each" if explanation.values.ndim == 2 else ""
+    meta = explanation.meta
+    steps = f", {meta['n_steps']} steps" if meta.get("n_steps") else ""
+    of = f" of {meta['model']}" if meta.get("model") else ""
+    return (
+        f"Explanation{of}: {count} sample{'' if count == 1 else 's'} of {shapes}{many}\n"
+        f"  {meta.get('method', 'unnamed method')}{steps}, {int(explanation.n_evals.sum())} gradients\n"
+        f"  {verdict(explanation)}"
+    )
+
+
+def percent(share: float) -> str:
+    """Write a share with two significant digits.
+
+    Examples
+    --------
+    >>> percent(0.000234), percent(0.0), percent(1.5), percent(3e-12)
+    ('0.023 %', '0 %', '150 %', '3e-10 %')
+    """
+    value = 100 * float(share)
+    return f"{value:.0f} %" if abs(value) >= 100 else f"{value:.2g} %"
+
+
+def _size(leaf: Leaf) -> str:
+    shape = leaf.inputs.shape[1:]
+    size = f"{shape[0]} feature{'' if shape[0] == 1 else 's'}" if len(shape) == 1 else "x".join(map(str, shape))
+    if not leaf.name:
+        return size or "1 feature"
+    return f"{leaf.name} ({size})" if size else leaf.name
+
+
+def _state(converged: bool, unknown: bool, complete: bool) -> str:
+    if not complete and not converged:
+        return "stopped early"
+    if unknown:
+        return "no estimate"
+    return "converged" if converged else "not converged"
+
+
+def _stopped(explanation: Explanation) -> str:
+    meta = explanation.meta
+    if meta.get("complete", True):
+        return ""
+    spent = int(explanation.n_evals.sum())
+    if not meta.get("n_steps"):
+        return f"stopped early after {spent} gradients"
+    planned = int(meta["n_steps"]) * explanation.values.size * int(meta.get("n_baselines") or 1)
+    return f"stopped early: {spent} of {planned} gradients"
+
+
+def _error(explanation: Explanation) -> str:
+    share = explanation.relative_error
+    known = ~np.isnan(share)
+    if not known.any():
+        return f"no error estimate: {explanation.meta.get('method') or 'the rule'} gives none"
+    failed = known & ~explanation.converged
+    looked = share[failed] if failed.any() else share[known]
+    worst, rtol = float(looked.max()), explanation.meta.get("rtol")
+    text = f"estimated error {percent(worst)}"
+    # A path may also fail for another reason (its budget, steps too small to halve): then no comparison is shown.
+    if rtol is not None and failed.any() == (worst > rtol):
+        text += f" {'>' if worst > rtol else '<='} {percent(rtol)}"
+    if failed.any():
+        text = f"not converged{_count(failed)}: {text}"
+    return text if known.all() else f"{text} (no estimate{_count(~known)})"
+
+
+def _gap(explanation: Explanation) -> str:
+    worst = int(np.argmax(explanation.relative_gap))
+    share = float(explanation.relative_gap.ravel()[worst])
+    change = abs(float((explanation.values - explanation.baseline_values).ravel()[worst]))
+    if change < FLOOR * float(l1(explanation).ravel()[worst]):
+        gap = abs(float(explanation.deltas.ravel()[worst]))
+        return f"completeness gap {gap:.2g}, where F(x)-F(x') is only {change:.2g}"
+    most = "at most " if explanation.values.size > 1 else ""
+    return f"completeness gap {most}{percent(share)} of F(x)-F(x')"
+
+
+def _count(mask: np.typing.NDArray[np.bool_]) -> str:
+    return f" for {int(mask.sum())} of {mask.size}" if mask.size > 1 else ""
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """Divide; nothing of nothing is nothing, something of nothing is infinite."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((part == 0) & (whole == 0), 0.0, part / whole)
