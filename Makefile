@@ -49,7 +49,7 @@ wheel: $(VENV)/.test  ## sdist and wheel in dist/, tried in an empty environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/wheel.sh
 
 bench: $(VENV)/.test  ## every benchmark, in one run each
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	for script in $(filter-out benchmarks/common.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 
 clean:  ## remove what was built, and the virtual environment
 	rm -rf $(VENV) build dist wheelhouse .hypothesis .pytest_cache .mypy_cache .ruff_cache report.html report-image.html
