@@ -186,6 +186,10 @@ class Backend(Protocol):
         """Join tensors along the first axis."""
         ...
 
+    def reshape(self, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return the tensor in another shape."""
+        ...
+
     def row_sum(self, tensor: Tensor) -> Tensor:
         """Sum over every axis but the first, in the widest float of the device, shape (R,)."""
         ...

@@ -178,6 +178,10 @@ class CallableBackend:
         """Join along the first axis."""
         return np.concatenate(list(tensors))
 
+    def reshape(self, tensor: Array, shape: tuple[int, ...]) -> Array:
+        """Return the array in another shape."""
+        return tensor.reshape(shape)
+
     def row_sum(self, tensor: Array) -> Array:
         """Sum over all axes but the first, in float64."""
         out: Array = tensor.reshape(len(tensor), -1).sum(axis=1, dtype=np.float64)

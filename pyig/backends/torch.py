@@ -213,6 +213,10 @@ class TorchBackend:
         """Join along the first axis."""
         return torch.cat(list(tensors))
 
+    def reshape(self, tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        """Return the tensor in another shape."""
+        return tensor.reshape(shape)
+
     def row_sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum over all axes but the first."""
         return tensor.reshape(tensor.shape[0], -1).sum(1, dtype=_widest(tensor))

@@ -1,0 +1,169 @@
+"""IntegratedGradients: the straight line from a call to its Explanation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyig import backends, tree
+from pyig.explainer.assemble import assemble, native
+from pyig.contracts import Backend
+from pyig.errors import InputTypeError
+from pyig.explanation import Explanation
+from pyig.explainer.options import Options
+from pyig.explainer.session import Outcome, Session
+
+
+class IntegratedGradients:
+    """Integrated Gradients of any differentiable model (Sundararajan, Taly, Yan 2017, arXiv:1703.01365).
+
+    The attribution of feature i is ``(x_i - x'_i)`` times the integral over alpha in [0, 1] of
+    ``dF/dx_i(x' + alpha (x - x'))``, where x' is the baseline and F one scalar of the model's output.
+
+    Parameters
+    ----------
+    model : callable
+        A `torch.nn.Module`, a Keras or tf-keras model, a `tf.function`, a function of torch or TensorFlow tensors, or
+        a numpy function together with `gradient`.
+    backend : str, optional
+        Name of the backend, where it cannot be seen from the model or the input: ``"torch"``, ``"tensorflow"``.
+    gradient : callable, optional
+        For a numpy function: ``gradient(x)`` for outputs (N,), or ``gradient(x, cotangent=c)`` for (N, C).
+    output : str or int, optional
+        Which tensor to explain, where the model returns several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ig = IntegratedGradients(lambda x: (x**2).sum(axis=1), gradient=lambda x: 2 * x)
+    >>> ig.explain(np.array([[1.0, 2.0]]), n_steps=2).attributions
+    array([[1., 4.]])
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        backend: str | None = None,
+        gradient: Callable[..., Any] | None = None,
+        output: str | int | None = None,
+    ) -> None:
+        if not callable(model):
+            raise InputTypeError(
+                f"expected a model that can be called; got {type(model).__module__}.{type(model).__qualname__}"
+            )
+        self.model = model
+        self.output = output
+        self._backend_name = backend
+        self._gradient = gradient
+        self._backend: Backend | None = None
+        self._batch_hints: dict[Any, int] = {}
+
+    def explain(
+        self,
+        x: Any,
+        baselines: Any = None,
+        target: Any = None,
+        *,
+        feature_names: Any = None,
+        output_names: Any = None,
+        **options: Any,
+    ) -> Explanation:
+        """Explain the model's output for each sample.
+
+        Parameters
+        ----------
+        x : array, tensor, DataFrame, or list, tuple or dict of them
+            N samples, batch axis first. Integer and boolean arrays are held fixed.
+        baselines : None, number, str, callable, array, several, optional
+            Where the path starts. None: zero. A name: ``zero``, ``mean``, ``blur``, ``noise``, ``uniform``,
+            ``max_distance``, ``pad_token``. An array with or without the batch axis; several of them (a list beside
+            one array, an array of M rows, or `pyig.several`) are averaged.
+        target : int, tuple, array, str or callable, optional
+            Which output: a class number, a tuple for outputs of higher rank, one entry per sample, ``"predicted"``
+            (the default where there are several), ``"top3"`` for three results per sample, or a function from the
+            outputs to one number per row.
+        feature_names, output_names : sequence of str, optional
+            Names for the report; a DataFrame brings its own.
+        contrast : int, tuple or array, optional
+            Explain ``F_target - F_contrast``.
+        value : str, optional
+            What F is: the output as it is (default), ``"probability"``, ``"log_probability"`` or ``"log_odds"`` of
+            the target.
+        output_kind : str, optional
+            ``"logits"`` or ``"probabilities"``, where it cannot be recognised.
+        method : str, default "auto"
+            ``"auto"`` (now Gauss-Legendre), ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``,
+            ``"riemann_middle"``, ``"riemann_trapezoid"`` or ``"simpson"``.
+        n_steps : int, default 50
+            Gradients per sample.
+        rtol : float, default 0.01
+            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm.
+        layer : module, Keras layer, str or callable, optional
+            Attribute to this layer's outputs; the path is straight between its values at x' and at x.
+        attribute_to_layer_inputs : bool, default False
+            Attribute to the layer's inputs instead.
+        forward_kwargs : dict, optional
+            Passed to the model. Tensors with N rows follow their samples; `pyig.static` marks one that does not.
+        batch_size : int or "auto", default "auto"
+            Most rows of one model call; halves when memory runs out.
+        rng : int or numpy.random.Generator, optional
+            Seeds the baselines that draw.
+        progress : bool or callable, default True
+            A bar for work of more than two seconds, or a function called with ``(done, total)``.
+        cancel : threading.Event or callable, optional
+            Asked before every model call. A cancelled or interrupted run returns what it has, not converged.
+        nan_policy : {"raise", "mark"}, default "raise"
+            Whether NaN or infinity on the path is an error, or stays in the result.
+        allow_unused : bool, default False
+            Give zeros for an input that the output does not depend on, instead of an error.
+
+        Returns
+        -------
+        Explanation
+            Attributions as numpy in the structure and dtype of x; with several targets the target axis follows the
+            batch axis. Per sample (N,): ``deltas``, ``error``, ``n_evals``, ``converged``.
+
+        Raises
+        ------
+        InputError, InputTypeError, ModelError, NonFiniteError
+            Each says what was expected, what came, and what to do.
+        """
+        settings = Options.read(options)
+        outcome = self._run(x, baselines, target, settings)
+        return assemble(outcome, settings, self.model, feature_names, output_names)
+
+    def attribute(
+        self,
+        x: Any,
+        baselines: Any = None,
+        target: Any = None,
+        *,
+        return_convergence_delta: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Return attributions alone, as native tensors in the structure of x, detached, on their device.
+
+        Parameters
+        ----------
+        x, baselines, target, **options
+            As for `explain`.
+        return_convergence_delta : bool, default False
+            Also return sum(attributions) - (F(x) - F(x')), shape (N,).
+        """
+        settings = Options.read(options)
+        outcome = self._run(x, baselines, target, settings)
+        return native(outcome, settings, x, return_convergence_delta)
+
+    def _run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
+        leaves, _ = tree.flatten(x)
+        if self._backend is None or self._backend_name is None:
+            self._backend = self._choose(leaves)
+        session = Session(self._backend, self.model, self.output, self._batch_hints)
+        return session.run(x, baselines, target, options)
+
+    def _choose(self, leaves: list[Any]) -> Backend:
+        """Choose by model and input; the chosen backend stays, with whatever it compiled, while the choice does."""
+        chosen = backends.choose(self.model, leaves, self._backend_name, self._gradient)
+        same = self._backend is not None and type(chosen) is type(self._backend)
+        return self._backend if same and self._backend is not None else chosen

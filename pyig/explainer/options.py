@@ -1,0 +1,72 @@
+"""The options of `explain` and `attribute`, checked once before any model call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from pyig.errors import InputError, InputTypeError, unknown
+from pyig.heads import KINDS, VALUES
+from pyig.quadrature import DEFAULT_STEPS, Rule, make_rule
+
+
+@dataclass(frozen=True)
+class Options:
+    """Every option of a call; the docstring of `IntegratedGradients.explain` says what each means."""
+
+    contrast: Any = None
+    value: str | None = None
+    output_kind: str | None = None
+    method: str = "auto"
+    n_steps: int | None = None
+    rtol: float = 0.01
+    layer: Any = None
+    attribute_to_layer_inputs: bool = False
+    forward_kwargs: dict[str, Any] | None = None
+    batch_size: int | str = "auto"
+    rng: Any = None
+    progress: bool | Callable[[int, int], None] = True
+    cancel: Any = None
+    nan_policy: str = "raise"
+    allow_unused: bool = False
+
+    @classmethod
+    def read(cls, given: dict[str, Any]) -> Options:
+        """Build from keyword arguments; an unknown one is an error that names the nearest."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise unknown("option", name, [*known, "baselines", "target"])
+        options = cls(**given)
+        options._check()
+        return options
+
+    def rule(self) -> Rule:
+        """Return the quadrature rule that the method names."""
+        name = "gausslegendre" if self.method == "auto" else self.method
+        return make_rule(name, DEFAULT_STEPS if self.n_steps is None else int(self.n_steps))
+
+    def generator(self) -> np.random.Generator:
+        """Return the one source of randomness of the call."""
+        return np.random.default_rng(self.rng)
+
+    def _check(self) -> None:
+        if self.value is not None and self.value not in VALUES:
+            raise unknown("value", self.value, VALUES)
+        if self.output_kind is not None and self.output_kind not in KINDS:
+            raise unknown("output_kind", self.output_kind, KINDS)
+        if self.nan_policy not in ("raise", "mark"):
+            raise unknown("nan_policy", self.nan_policy, ("raise", "mark"))
+        if not isinstance(self.method, str):
+            raise InputTypeError(f"expected method= as a name; got {type(self.method).__qualname__}")
+        steps = self.n_steps
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
+            raise InputError(f"expected n_steps= as a whole number of at least 1; got {steps!r}")
+        if not 0 < self.rtol < 1:
+            raise InputError(f"expected rtol= between 0 and 1 (0.01 is one per cent); got {self.rtol!r}")
+        if self.forward_kwargs is not None and not isinstance(self.forward_kwargs, dict):
+            raise InputTypeError(f"expected forward_kwargs= as a dict; got {type(self.forward_kwargs).__qualname__}")
+        self.rule()

@@ -1,0 +1,127 @@
+"""One call: the door, the blocks, and everything that was found, still in the framework's tensors."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyig import tree
+from pyig.integrate.batching import Sizer
+from pyig.contracts import Backend, Tensor
+from pyig.errors import InputError
+from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
+from pyig.integrate.monitor import Monitor
+from pyig.explainer.options import Options
+from pyig.integrate.probe import Probe
+from pyig.quadrature import Rule
+from pyig.integrate.runner import Block, Runner
+from pyig.integrate.stages import InputStages, LayerStages
+from pyig.structure import split
+from pyig.targets import Target, parse
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a call found.
+
+    Attributes
+    ----------
+    spec : Spec
+        Structure of the attributions: the input's, or the layer's.
+    moving : tuple of int
+        Leaves of `spec` that were on the path; the others have zero attribution.
+    blocks : list of Block
+        Results in the order of the samples; fewer than asked for when the run was stopped.
+    """
+
+    backend: Backend
+    inputs: Inputs
+    baselines: list[list[Tensor]]
+    spec: tree.Spec
+    moving: tuple[int, ...]
+    leaves: list[Tensor]
+    blocks: list[Block]
+    target: Target
+    custom_target: bool
+    rule: Rule
+    monitor: Monitor
+    probe: Probe
+    seconds: float
+    notes: list[str]
+
+
+class Session:
+    """Everything of one call that the explainer should not have to see.
+
+    Parameters
+    ----------
+    hints : dict
+        Batch sizes that earlier calls settled on, by the bytes of a row; updated.
+    """
+
+    def __init__(
+        self, backend: Backend, model: Any, output: str | int | None, hints: MutableMapping[Any, int]
+    ) -> None:
+        self._backend = backend
+        self._model = model
+        self._output = output
+        self._hints = hints
+
+    def run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
+        """Check, integrate, and return what was found."""
+        backend = self._backend
+        rule = options.rule()
+        inputs = read_inputs(backend, x, options.forward_kwargs)
+        custom = target if callable(target) else None
+        parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
+        contrast = None
+        if options.contrast is not None:
+            if custom is not None:
+                raise InputError("expected contrast= only with an index target; got a function as target=")
+            contrast = parse(_plain(backend, options.contrast), inputs.samples, name="contrast")
+        positions = range(len(inputs.leaves)) if options.layer is not None else inputs.floating
+        starts = read_baselines(inputs, baselines, options.generator(), positions)
+        with backend.session():
+            stages = self._stages(inputs, starts, options)
+            sizer = self._sizer(options, stages.leaves)
+            paths = inputs.samples * parsed.top * len(starts)
+            monitor = Monitor(paths * len(rule.nodes), options.progress, options.cancel)
+            probe = Probe(
+                backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy
+            )
+            names = [tree.names(stages.spec)[i] for i in stages.moving]
+            runner = Runner(
+                backend, stages, probe, parsed, contrast, rule, options.nan_policy, inputs.samples, names
+            )
+            try:
+                blocks = list(runner.run(_row_floats(stages.leaves), len(starts)))
+            finally:
+                monitor.close()
+        if options.batch_size == "auto":
+            self._hints[_row_floats(stages.leaves)] = sizer.rows
+        return Outcome(
+            backend, inputs, starts, stages.spec, stages.moving, stages.leaves, blocks, parsed, custom is not None,
+            rule, monitor, probe, monitor.seconds, [stages.note] if stages.note else [],
+        )  # fmt: skip
+
+    def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:
+        if options.layer is None:
+            return InputStages(self._backend, inputs, starts, self._output)
+        cut = split(self._backend, self._model, options.layer, options.attribute_to_layer_inputs)
+        return LayerStages(self._backend, inputs, starts, cut, self._output)
+
+    def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:
+        floats = _row_floats(leaves)
+        host = all(self._backend.on_host(leaf) for leaf in leaves)
+        return Sizer(options.batch_size, 4 * floats, host, self._hints.get(floats))
+
+
+def _row_floats(leaves: list[Tensor]) -> int:
+    return max(1, sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in leaves))
+
+
+def _plain(backend: Backend, target: Any) -> Any:
+    return backend.to_numpy(target) if backend.is_tensor(target) and hasattr(target, "shape") else target

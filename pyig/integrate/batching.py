@@ -1,0 +1,82 @@
+"""How many rows one model call gets: grow while that pays, halve when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pyig.contracts import Backend
+from pyig.errors import InputError, ModelError
+
+T = TypeVar("T")
+
+# Points of one call: about a cache's worth on a host, enough to fill the machine on a device.
+_FIRST_BYTES = {True: 1 << 21, False: 1 << 25}
+_GROWTH = 4
+_PAYS = 1.05
+
+
+class Sizer:
+    """The number of rows of the next model call.
+
+    Parameters
+    ----------
+    batch_size : int or "auto"
+        A number is the most rows of a call; it still halves when memory runs out.
+    row_bytes : int
+        Bytes of the points of one row.
+    host : bool
+        Whether the points live in host memory.
+    hint : int, optional
+        What an earlier call of the same explainer settled on.
+    """
+
+    def __init__(self, batch_size: int | str, row_bytes: int, host: bool, hint: int | None = None) -> None:
+        if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size >= 1):
+            raise InputError(f'expected batch_size="auto" or a whole number of at least 1; got {batch_size!r}')
+        first = min(4096, max(4, _FIRST_BYTES[host] // max(1, row_bytes)))
+        self.rows: int = int(batch_size) if batch_size != "auto" else hint or first
+        self._limit = self.rows if batch_size != "auto" or hint else first * _GROWTH
+        self._best: tuple[float, int] = (0.0, self.rows)
+        self._warm = False
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """Learn from a finished call; only full calls count, and not the very first, which pays for warming up."""
+        if self.rows >= self._limit or rows < self.rows:
+            return
+        if not self._warm:
+            self._warm = True
+            return
+        speed = rows / max(seconds, 1e-9)
+        if speed > self._best[0] * _PAYS:
+            self._best = (speed, self.rows)
+            self.rows = min(self.rows * 2, self._limit)
+        else:
+            self.rows = self._limit = self._best[1]
+
+    def only(self, rows: int) -> None:
+        """Fix the size: a model whose output has no batch axis takes one row a call."""
+        self.rows = self._limit = rows
+
+    def shrink(self) -> bool:
+        """Halve after running out of memory; False when one row is already too much."""
+        if self.rows == 1:
+            return False
+        self.rows = self._limit = max(1, self.rows // 2)
+        return True
+
+    def attempt(self, backend: Backend, call: Callable[[int], T]) -> T:
+        """Run ``call(rows)``; when memory runs out, halve and run it again. Nothing that was computed is lost."""
+        while True:
+            try:
+                return call(self.rows)
+            except Exception as error:
+                if not backend.is_out_of_memory(error):
+                    raise
+                if not self.shrink():
+                    raise ModelError(
+                        "the model ran out of memory on a single row. Free memory, use a smaller model or dtype, or "
+                        "move it to a larger device"
+                    ) from error
+            # Outside the except block: the traceback, which keeps the failed call's tensors alive, is gone here.
+            backend.release_memory()

@@ -1,0 +1,89 @@
+"""Progress of a long run, and the wish to stop it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from pyig.errors import InputTypeError
+
+_PATIENCE = 2.0  # seconds before a bar appears: short work shows none
+Progress = bool | Callable[[int, int], None]
+
+
+class Cancel(Protocol):
+    """What ``cancel=`` takes, such as `threading.Event`; a plain function that returns a bool does as well."""
+
+    def is_set(self) -> bool:
+        """Tell whether to stop."""
+        ...
+
+
+class Monitor:
+    """Counts gradients, shows a bar for long work, and asks whether to go on.
+
+    Parameters
+    ----------
+    total : int
+        Gradients in all.
+    progress : bool or callable
+        True: a tqdm bar once the work has taken two seconds (none where tqdm is not installed). A callable gets
+        ``(done, total)`` after every model call.
+    cancel : object with ``is_set()``, or callable
+        Asked before every model call.
+    """
+
+    def __init__(self, total: int, progress: Progress, cancel: Any) -> None:
+        if cancel is not None and not callable(cancel) and not hasattr(cancel, "is_set"):
+            raise InputTypeError(f"expected cancel= with is_set(), or a function; got {type(cancel).__qualname__}")
+        self.total = total
+        self.done = 0
+        self.calls = 0
+        self.rows: list[int] = []
+        self.stopped = False
+        self.started = time.perf_counter()
+        self._report = progress if callable(progress) else None
+        self._bar: Any = None
+        self._wants_bar = progress is True
+        self._cancel = getattr(cancel, "is_set", cancel)
+
+    def should_stop(self) -> bool:
+        """Ask the user's cancel; once it said yes, the answer stays."""
+        if self._cancel is not None and not self.stopped:
+            self.stopped = bool(self._cancel())
+        return self.stopped
+
+    def called(self, rows: int, gradients: int = 0) -> None:
+        """Count one model call."""
+        self.calls += 1
+        if not gradients:
+            return
+        self.done += gradients
+        self.rows.append(rows)
+        if self._report is not None:
+            self._report(self.done, self.total)
+        if self._wants_bar:
+            self._draw()
+
+    def close(self) -> None:
+        """Take the bar down."""
+        if self._bar is not None:
+            self._bar.close()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.started
+
+    def _draw(self) -> None:
+        if self._bar is None:
+            if self.seconds < _PATIENCE:
+                return
+            try:
+                from tqdm.auto import tqdm
+            except ImportError:
+                self._wants_bar = False
+                return
+            self._bar = tqdm(total=self.total, desc="Integrated Gradients", unit="grad", leave=False)
+        self._bar.update(self.done - self._bar.n)

@@ -1,0 +1,202 @@
+"""F at the two ends of every path, and what the first outputs tell about the model.
+
+The ends are forwards without a gradient: they are needed before the loop, to choose the predicted class and to check
+the target's range, and cost a third of what they would cost as rows of a gradient batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pyig.integrate.batching import Sizer
+from pyig.contracts import Backend, Floats, Head, Ints, Tensor
+from pyig.errors import InputError, ModelError, NonFiniteError
+from pyig.heads import CustomHead, TargetHead
+from pyig.integrate.monitor import Monitor
+from pyig.integrate.stages import Stage
+from pyig.targets import Target
+
+
+class Probe:
+    """Evaluates end points and settles the head on the first outputs it sees.
+
+    Parameters
+    ----------
+    value, output_kind : str or None
+        As the user gave them.
+    custom : callable or None
+        A function of the outputs as the target.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        sizer: Sizer,
+        monitor: Monitor,
+        value: str | None,
+        output_kind: str | None,
+        custom: Callable[[Any], Any] | None,
+        nan_policy: str,
+    ) -> None:
+        self.backend = backend
+        self.sizer = sizer
+        self.monitor = monitor
+        self.output_shape: tuple[int, ...] = ()
+        self.kind: str | None = None
+        self._value, self._output_kind, self._nan_policy = value, output_kind, nan_policy
+        self._head: Head | None = CustomHead(custom) if custom is not None else None
+        self._custom = custom is not None
+        self._shared: Tensor | None = None
+
+    @property
+    def head(self) -> Head:
+        """The head, known once the first outputs are."""
+        assert self._head is not None
+        return self._head
+
+    def stop_values(
+        self, stage: Stage, samples: Ints, target: Target, contrast: Target | None
+    ) -> tuple[list[Ints], Floats]:
+        """Return the flat indices (S, K), the contrast's beside them, and F(x) (S, K)."""
+        index: list[list[Ints]] = [[] for _ in range(1 if contrast is None else 2)]
+        values: list[Floats] = []
+        done = 0
+        while done < len(samples):
+            here = done
+
+            def call(rows: int, here: int = here) -> tuple[Ints, Tensor]:
+                part = np.arange(here, min(here + rows, len(samples)))
+                return part, self._outputs(stage, stage.stop, stage.stop_row[part], stage.stop_row[part])
+
+            part, outputs = self.sizer.attempt(self.backend, call)
+            if self._reduces(outputs, len(part)):
+                continue
+            self._check_rows(outputs, len(part))
+            self._settle(outputs)
+            found = self._resolve(target, contrast, samples[part], outputs)
+            for column, flat in zip(index, found, strict=True):
+                column.append(flat)
+            values.append(self._values(outputs, found))
+            done += len(part)
+        return [np.concatenate(column) for column in index], np.concatenate(values)
+
+    def start_values(self, stage: Stage, index: list[Ints]) -> Floats:
+        """Return F(x') (S, K), the mean over the baselines."""
+        baselines, count = stage.start_row.shape
+        if stage.shared_start and self._shared is None:
+            rows = np.arange(baselines)
+            self._shared = self.backend.concat([self._outputs(stage, stage.start, rows[i : i + 1], None) for i in rows])
+        total = np.zeros(index[0].shape)
+        for baseline in range(baselines):
+            done = 0
+            while done < count:
+                here, start_row = done, stage.start_row[baseline]
+
+                def call(rows: int, here: int = here, start_row: Ints = start_row) -> tuple[Ints, Tensor]:
+                    part = np.arange(here, min(here + rows, count))
+                    if self._shared is not None:
+                        return part, self.backend.take(self._shared, start_row[part])
+                    return part, self._outputs(stage, stage.start, start_row[part], stage.stop_row[part])
+
+                part, outputs = self.sizer.attempt(self.backend, call)
+                self._check_rows(outputs, len(part))
+                total[part] += self._values(outputs, [flat[part] for flat in index])
+                done += len(part)
+        return total / baselines
+
+    def _outputs(self, stage: Stage, ends: Sequence[Tensor], rows: Ints, fixed_rows: Ints | None) -> Tensor:
+        points = [self.backend.take(leaf, rows) for leaf in ends]
+        fixed = [] if fixed_rows is None else [self.backend.take(tensor, fixed_rows) for tensor in stage.fixed]
+        outputs = self.backend.value(stage.forward, points, fixed)
+        self.monitor.called(len(rows))
+        return outputs
+
+    def _reduces(self, outputs: Tensor, rows: int) -> bool:
+        """Tell whether the output has no batch axis; such a model takes one row a call from here on."""
+        if len(outputs.shape) == 0 and rows > 1:
+            self.sizer.only(1)
+            return True
+        if len(outputs.shape) == 0:
+            self.sizer.only(1)
+        return False
+
+    def _check_rows(self, outputs: Tensor, rows: int) -> None:
+        shape = tuple(outputs.shape)
+        if len(shape) == 0 and rows == 1:
+            return
+        if not shape or shape[0] != rows:
+            raise ModelError(
+                f"expected one output row per input row ({rows}); got outputs of shape {shape}. A model that reshapes "
+                "or reduces its batch cannot be explained row by row: reduce to one row per sample, or choose another "
+                "output="
+            )
+
+    def _resolve(self, target: Target, contrast: Target | None, samples: Ints, outputs: Tensor) -> list[Ints]:
+        if self._custom:
+            return [np.zeros((len(samples), 1), dtype=np.int64)] * (1 if contrast is None else 2)
+        shape = tuple(outputs.shape) or (1,)
+        head = self._head
+        if isinstance(head, TargetHead) and head.binary:
+            shape = (shape[0], 2)
+            if target.kind == "default":  # one logit: the positive class
+                target = Target("same", np.array([1]))
+
+        def scores() -> Any:
+            return self.backend.to_numpy(outputs)
+
+        found = target.resolve(samples, shape, scores)
+        if contrast is None:
+            return [found]
+        other = contrast.resolve(samples, shape, scores, name="contrast")
+        return [found, np.broadcast_to(other, found.shape).copy()]
+
+    def _values(self, outputs: Tensor, index: list[Ints]) -> Floats:
+        columns = []
+        for k in range(index[0].shape[1]):
+            native = [self.backend.from_numpy(np.ascontiguousarray(flat[:, k]), outputs) for flat in index]
+            value, _ = self.head(self.backend, outputs, native)
+            columns.append(np.asarray(self.backend.to_numpy(value), dtype=np.float64).reshape(-1))
+        found = np.stack(columns, axis=1)
+        if self._nan_policy == "raise" and not np.isfinite(found).all():
+            row = int(np.argwhere(~np.isfinite(found))[0][0])
+            raise NonFiniteError(
+                f"expected a finite model output at both ends of the path; got {found[row].tolist()} in row {row} of a "
+                'batch. Check the input and the baseline, or pass nan_policy="mark"'
+            )
+        return found
+
+    def _settle(self, outputs: Tensor) -> None:
+        if self._head is not None:
+            return
+        self.output_shape = tuple(outputs.shape)
+        value = self._value
+        if value in (None, "output"):
+            self._head = TargetHead()
+            return
+        if len(outputs.shape) > 2:
+            raise InputError(
+                f"expected outputs of shape (N,), (N, 1) or (N, C) for value={value!r}; got {tuple(outputs.shape)}. "
+                "Pass a function as target= instead"
+            )
+        self.kind = self._output_kind or self._recognise(outputs)
+        single = len(outputs.shape) < 2 or outputs.shape[1] == 1
+        self._head = TargetHead(str(value), self.kind, binary=single and self.kind == "logits")
+
+    def _recognise(self, outputs: Tensor) -> str:
+        """Recognise probabilities by the head of the graph, or by rows that sum to 1."""
+        known = self.backend.gives_probabilities()
+        if known is not None:
+            return "probabilities" if known else "logits"
+        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
+        if rows.ndim == 2 and rows.shape[1] > 1:
+            sums_to_one = np.abs(rows.sum(axis=1) - 1).max() < 1e-3 and rows.min() >= 0
+            return "probabilities" if sums_to_one else "logits"
+        if rows.min() < 0 or rows.max() > 1:
+            return "logits"
+        raise InputError(
+            "cannot tell whether the model's single output is a logit or a probability; "
+            'pass output_kind="logits" or output_kind="probabilities"'
+        )

@@ -1,0 +1,145 @@
+"""The ends of the paths, block by block: in the space of the input, or in the space of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyig import tree
+from pyig.calling import InputForward, LayerForward, call_spec
+from pyig.contracts import Backend, Forward, Ints, Split, Tensor
+from pyig.errors import InputTypeError, ModelError
+from pyig.integrate.inputs import Inputs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The path's ends for one block of S samples, ready for the loop.
+
+    Attributes
+    ----------
+    start : list of tensor
+        Baseline rows per moving leaf; row ``start_row[m, s]`` belongs to baseline m and sample s of the block.
+    stop : list of tensor
+        Input rows; row ``stop_row[s]`` belongs to sample s of the block.
+    fixed : list of tensor
+        What does not move, row by row like `stop`.
+    shared_start : bool
+        Whether F(x') is the same for all samples, so that one evaluation serves them all.
+    """
+
+    forward: Forward
+    start: list[Tensor]
+    stop: list[Tensor]
+    fixed: list[Tensor]
+    start_row: Ints
+    stop_row: Ints
+    shared_start: bool
+
+
+class InputStages:
+    """Paths between baseline and input: every row is already there, a block only says which."""
+
+    def __init__(self, backend: Backend, inputs: Inputs, baselines: Sequence[Sequence[Tensor]], output: str | int | None):
+        moving = inputs.floating
+        if not moving:
+            found = ", ".join(f"{n or 'input'}: {leaf.dtype}" for n, leaf in zip(inputs.names, inputs.leaves, strict=True))
+            raise InputTypeError(
+                f"expected at least one input of floating dtype to move along the path; got {found}. For token ids pass "
+                "layer= (the embedding layer); for numbers stored as integers pass x.astype('float32')"
+            )
+        self.spec, self.moving = inputs.spec, moving
+        self.note: str | None = None
+        self._forward = InputForward(
+            backend, inputs.spec, moving, tuple(inputs.batched), tuple(inputs.shared.items()), output
+        )
+        self._stop = [inputs.leaves[i] for i in moving]
+        self._fixed = [leaf for i, leaf in enumerate(inputs.leaves) if i not in moving] + list(inputs.batched.values())
+        self._start = [_joined(backend, [baseline[i] for baseline in baselines]) for i in moving]
+        self._rows = _start_rows([[int(b[i].shape[0]) for i in moving] for b in baselines], inputs.samples)
+        if self._rows is None:  # leaves of one baseline differ in their rows: spell every row out
+            every = np.arange(inputs.samples)
+            wide = [[_spread(backend, b[i], every) for i in moving] for b in baselines]
+            self._start = [_joined(backend, [b[k] for b in wide]) for k in range(len(moving))]
+            self._rows = np.arange(len(baselines) * inputs.samples).reshape(len(baselines), -1)
+        alone = all(int(b[i].shape[0]) == 1 for b in baselines for i in moving)
+        self._shared = alone and not self._fixed
+
+    def __call__(self, samples: Ints) -> Stage:
+        """Return the stage of a block."""
+        rows = self._rows
+        assert rows is not None
+        return Stage(self._forward, self._start, self._stop, self._fixed, rows[:, samples], samples, self._shared)
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The leaves on the path."""
+        return self._stop
+
+
+class LayerStages:
+    """Paths between a layer's values at the baseline and at the input, both computed once per block."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        inputs: Inputs,
+        baselines: Sequence[Sequence[Tensor]],
+        split: Split,
+        output: str | int | None,
+    ) -> None:
+        self._backend, self._inputs, self._baselines, self._split, self._output = backend, inputs, baselines, split, output
+        first = self(np.arange(min(1, inputs.samples)))
+        self.spec, self.moving = split.spec, first.forward.moving  # type: ignore[attr-defined]
+        self.note = split.note
+        self.leaves = first.stop
+
+    def __call__(self, samples: Ints) -> Stage:
+        """Run the model up to the layer for a block, at the inputs and at every baseline."""
+        values, context = self._before(self._inputs.leaves, samples)
+        moving = tuple(i for i, leaf in enumerate(values) if self._backend.is_floating(leaf))
+        if not moving:
+            raise InputTypeError(
+                f"expected the layer to give floating values; got {', '.join(str(v.dtype) for v in values)}. "
+                "Attribute to the layer's outputs, or to a later layer"
+            )
+        for leaf in values:
+            if not leaf.shape or int(leaf.shape[0]) != len(samples):
+                raise ModelError(
+                    f"expected layer values with one row per sample ({len(samples)}); got shape {tuple(leaf.shape)}. "
+                    "Choose a layer whose first axis is the batch"
+                )
+        starts = [self._before(baseline, samples)[0] for baseline in self._baselines]
+        start = [_joined(self._backend, [found[i] for found in starts]) for i in moving]
+        fixed = [leaf for i, leaf in enumerate(values) if i not in moving] + context
+        rows = np.arange(len(starts) * len(samples)).reshape(len(starts), -1)
+        forward = LayerForward(self._backend, self._split, moving, self._output)
+        return Stage(forward, start, [values[i] for i in moving], fixed, rows, np.arange(len(samples)), False)
+
+    def _before(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
+        backend, inputs = self._backend, self._inputs
+        x = tree.unflatten(call_spec(inputs.spec), [_spread(backend, leaf, samples) for leaf in leaves])
+        kwargs = {key: backend.take(value, samples) for key, value in inputs.batched.items()}
+        return self._split.before(x, kwargs | inputs.shared)
+
+
+def _start_rows(counts: list[list[int]], samples: int) -> Ints | None:
+    """Return the row of baseline m for sample s in the joined leaves; None when leaves of one baseline disagree."""
+    if any(len(set(count)) > 1 for count in counts):
+        return None
+    first, rows = 0, []
+    for count, *_ in counts:
+        rows.append(np.full(samples, first) if count == 1 else first + np.arange(samples))
+        first += count
+    return np.stack(rows)
+
+
+def _spread(backend: Backend, leaf: Tensor, samples: Ints) -> Tensor:
+    """Return the rows of these samples; a single row serves them all."""
+    return backend.take(leaf, np.zeros_like(samples) if int(leaf.shape[0]) == 1 else samples)
+
+
+def _joined(backend: Backend, parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else backend.concat(parts)

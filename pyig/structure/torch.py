@@ -1,0 +1,269 @@
+"""A torch module cut at a layer, by recording what runs before it and playing that back.
+
+No tracing and no graph: the model's own Python runs, so control flow, keyword calls and dynamic shapes stay as they
+are. In `before`, every module call that is complete when the layer is reached is recorded, and the run stops there. In
+`after`, those calls return their recording, gathered for the rows of the batch, and the layer returns the points.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pyig import tree
+from pyig.contracts import Backend
+from pyig.errors import InputError, InputTypeError, ModelError, unknown
+
+_ABSENT = object()
+
+
+class _Reached(Exception):
+    """Ends the recording run at the layer."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The output of one module call that was complete before the layer began: a structure whose leaves may be tensors."""
+
+    module: torch.nn.Module
+    leaves: list[Any]
+    spec: Any
+
+
+def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> TorchSplit:
+    """Find the layer and return the cut."""
+    if not isinstance(model, torch.nn.Module):
+        raise InputTypeError(f"expected a torch.nn.Module for layer=; got {type(model).__qualname__}")
+    return TorchSplit(backend, model, find_layer(model, layer), to_inputs)
+
+
+def find_layer(model: torch.nn.Module, layer: Any) -> torch.nn.Module:
+    """Return the module that a name, a function of the model, or the module itself stands for."""
+    if isinstance(layer, str):
+        table = dict(model.named_modules())
+        if layer not in table:
+            raise unknown("layer", layer, [name for name in table if name])
+        return table[layer]
+    found = layer if isinstance(layer, torch.nn.Module) else layer(model) if callable(layer) else None
+    if not isinstance(found, torch.nn.Module):
+        raise InputTypeError(f"expected layer= as a module, its name, or callable(model); got {type(layer).__qualname__}")
+    if all(module is not found for module in model.modules()):
+        raise InputError(f"expected a layer of the model; got a {type(found).__qualname__} that is not part of it")
+    return found
+
+
+class TorchSplit:
+    """See `pyig.contracts.Split`.
+
+    A tensor is taken as one row per sample when its first axis changes with the number of samples; that is checked
+    once with another number of rows. Where it changes in another way, or the check fails, the layers before the cut
+    run again for every node, and `note` says so.
+    """
+
+    def __init__(self, backend: Backend, model: torch.nn.Module, layer: torch.nn.Module, to_inputs: bool) -> None:
+        self.spec = tree.LEAF
+        self.note: str | None = None
+        self._backend, self._model, self._layer, self._to_inputs = backend, model, layer, to_inputs
+        self._plan: list[Record] = []  # static leaves stay in the record; a None leaf is filled from the context
+        self._replays = True
+        self._checked = False
+        self._layer_rest: tuple[Any, ...] = ()
+        self._inputs: tuple[tree.Spec, list[str], dict[str, Any]] = (tree.LEAF, [], {})
+
+    def before(self, x: Any, kwargs: dict[str, Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Return the layer's values and, as context, x, the keyword tensors and the recordings, one row per sample."""
+        leaves, spec = tree.flatten(x)
+        samples = int(leaves[0].shape[0])
+        values, records = self._record(x, kwargs)
+        if not self._checked:
+            self._check(x, kwargs, samples, values, records)
+        batched = {k: v for k, v in kwargs.items() if isinstance(v, torch.Tensor) and v.ndim and v.shape[0] == samples}
+        self._inputs = (spec, list(batched), {k: v for k, v in kwargs.items() if k not in batched})
+        context = [*leaves, *batched.values()]
+        if self._replays:
+            rows = [[_has_rows(leaf, samples) for leaf in record.leaves] for record in records]
+            context += [leaf for r, flags in zip(records, rows, strict=True) for leaf, f in zip(r.leaves, flags, strict=True) if f]
+            self._plan = [
+                Record(r.module, [_ABSENT if f else leaf for leaf, f in zip(r.leaves, flags, strict=True)], r.spec)
+                for r, flags in zip(records, rows, strict=True)
+            ]
+        return values, context
+
+    def after(self, points: Sequence[torch.Tensor], context: Sequence[torch.Tensor]) -> Any:
+        """Run the model with the points in the layer's place."""
+        spec, names, shared = self._inputs
+        rest = iter(context)
+        x = tree.unflatten(spec, [next(rest) for _ in tree.names(spec)])
+        kwargs = {name: next(rest) for name in names} | shared
+        queues: dict[torch.nn.Module, deque[Any]] = {}
+        for record in self._plan:
+            filled = [next(rest) if leaf is _ABSENT else leaf for leaf in record.leaves]
+            queues.setdefault(record.module, deque()).append(_pack(record.spec, filled))
+        calls = Counter[str]()
+        patches: dict[torch.nn.Module, Callable[..., Any]] = {
+            module: _player(queue, module.forward) for module, queue in queues.items()
+        }
+        patches[self._layer] = self._stand_in(points, calls, self._layer.forward)
+        with _patched(patches):
+            out = self._backend.call(x, kwargs)
+        if not calls["layer"]:
+            raise ModelError("expected the layer to be called as in the first run; it was not")
+        return out
+
+    def _stand_in(self, points: Sequence[torch.Tensor], calls: Counter[str], forward: Callable[..., Any]) -> Callable[..., Any]:
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            calls["layer"] += 1
+            if calls["layer"] > 1:
+                raise ModelError(
+                    f"expected the layer to be called once in a forward; {type(self._layer).__qualname__} is called "
+                    "again. Choose a layer that is called once, or give the model one instance per call"
+                )
+            if not self._to_inputs:
+                return _pack(self._layer_rest[0], list(points))
+            fresh = iter(points)
+            swapped = [next(fresh) if isinstance(a, torch.Tensor) else a for a in args]
+            named = {k: next(fresh) if isinstance(v, torch.Tensor) else v for k, v in kwargs.items()}
+            return forward(*swapped, **named)
+
+        return stand_in
+
+    def _record(self, x: Any, kwargs: dict[str, Any]) -> tuple[list[torch.Tensor], list[Record]]:
+        """Run up to the layer; return its values and the outermost calls that were complete by then."""
+        done: list[tuple[int, Record]] = []
+        depth = 0
+        found: list[torch.Tensor] = []
+
+        def wrap(module: torch.nn.Module) -> Callable[..., Any]:
+            forward = module.forward
+
+            def run(*args: Any, **kw: Any) -> Any:
+                nonlocal depth
+                if module is self._layer and self._to_inputs:
+                    found.extend(t for t in (*args, *kw.values()) if isinstance(t, torch.Tensor))
+                    raise _Reached
+                depth += 1
+                out = forward(*args, **kw)
+                depth -= 1
+                leaves, spec = _unpack(out)
+                if module is self._layer:
+                    found.extend(leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
+                    self._layer_rest = (spec,)
+                    self.spec = spec if all(isinstance(leaf, torch.Tensor) for leaf in leaves) else tree.LEAF
+                    raise _Reached
+                while done and done[-1][0] > depth:  # calls inside this one are covered by its own output
+                    done.pop()
+                kept = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+                done.append((depth, Record(module, kept, spec)))
+                return out
+
+            return run
+
+        with torch.no_grad(), _patched({module: wrap(module) for module in self._model.modules()}):
+            try:
+                self._backend.call(x, kwargs)
+            except _Reached:
+                pass
+            else:
+                raise ModelError(
+                    f"expected the layer {type(self._layer).__qualname__} to be called in the model's forward; it was not"
+                )
+        if self._to_inputs:
+            self.spec = tree.LEAF if len(found) == 1 else tree.Spec("tuple", children=(tree.LEAF,) * len(found))
+        if not found:
+            raise ModelError("expected the layer to give or take tensors; got none")
+        return found, [record for _, record in done]
+
+    def _check(self, x: Any, kwargs: dict[str, Any], samples: int, values: list[Any], records: list[Record]) -> None:
+        """Run with another number of rows and see which tensors follow it."""
+        self._checked = True
+        if samples == 0:
+            self._checked = False
+            return
+        other = 1 if samples > 1 else 2
+        index = torch.zeros(other, dtype=torch.long)
+
+        def resized(value: Any) -> Any:
+            if not isinstance(value, torch.Tensor) or not _has_rows(value, samples):
+                return value
+            return value.index_select(0, index.to(value.device))
+
+        try:
+            leaves, spec = tree.flatten(x)
+            again, other_records = self._record(
+                tree.unflatten(spec, [resized(leaf) for leaf in leaves]), {k: resized(v) for k, v in kwargs.items()}
+            )
+        except Exception as error:
+            if self._backend.is_out_of_memory(error):
+                raise
+            return self._give_up("the model does not run with another number of rows")
+        pairs = [(r.leaves, o.leaves) for r, o in zip(records, other_records, strict=False)]
+        same_calls = [r.module for r in records] == [o.module for o in other_records]
+        if not same_calls or not all(_follows(a, b, samples, other) for a, b in (*pairs, (values, again))):
+            self._give_up("their outputs do not have one row per sample")
+        return None
+
+    def _give_up(self, why: str) -> None:
+        self._replays = False
+        self.note = f"the layers before the cut run again for every node: {why}"
+
+
+def _follows(mine: list[Any], other: list[Any], samples: int, rows: int) -> bool:
+    """Tell whether every pair of tensors either has one row per sample in both runs, or the same shape in both."""
+    for a, b in zip(mine, other, strict=True):
+        if isinstance(a, torch.Tensor):
+            follows = _has_rows(a, samples) and _has_rows(b, rows) and a.shape[1:] == b.shape[1:]
+            constant = a.shape == b.shape and not _has_rows(a, samples)
+            if not (follows or constant):
+                return False
+    return True
+
+
+def _has_rows(value: Any, rows: int) -> bool:
+    return isinstance(value, torch.Tensor) and value.ndim > 0 and value.shape[0] == rows
+
+
+def _player(queue: deque[Any], forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the recordings in the order of the calls, then the module itself again."""
+
+    def play(*args: Any, **kwargs: Any) -> Any:
+        return queue.popleft() if queue else forward(*args, **kwargs)
+
+    return play
+
+
+@contextmanager
+def _patched(forwards: dict[torch.nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Set `forward` on module instances, and put back whatever was there."""
+    saved = {module: module.__dict__.get("forward", _ABSENT) for module in forwards}
+    try:
+        for module, forward in forwards.items():
+            module.__dict__["forward"] = forward
+        yield
+    finally:
+        for module, old in saved.items():
+            if old is _ABSENT:
+                module.__dict__.pop("forward", None)
+            else:
+                module.__dict__["forward"] = old
+
+
+def _unpack(out: Any) -> tuple[list[Any], Any]:
+    """Take a module's output apart, keeping what is no tensor as a leaf of its own."""
+    if isinstance(out, (list, tuple)) and type(out) in (list, tuple):
+        parts = [_unpack(item) for item in out]
+        kind = "tuple" if isinstance(out, tuple) else "list"
+        return [leaf for leaves, _ in parts for leaf in leaves], tree.Spec(kind, children=tuple(s for _, s in parts))
+    if type(out) is dict:
+        parts = [_unpack(item) for item in out.values()]
+        spec = tree.Spec("dict", keys=tuple(out), children=tuple(s for _, s in parts))
+        return [leaf for leaves, _ in parts for leaf in leaves], spec
+    return [out], tree.LEAF
+
+
+def _pack(spec: tree.Spec, leaves: list[Any]) -> Any:
+    return tree.unflatten(spec, leaves)
