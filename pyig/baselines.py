@@ -28,19 +28,22 @@ def zero(x: Array, rng: Rng) -> Array:
 def mean(x: Array, rng: Rng) -> Array:
     """The mean of the samples given, one row for all of them."""
     del rng
-    return x.mean(axis=0, keepdims=True, dtype=np.float64)
+    out: Array = x.mean(axis=0, keepdims=True, dtype=np.float64)
+    return out
 
 
 def uniform(x: Array, rng: Rng) -> Array:
     """Uniform noise over the range of each sample."""
     low, high = _range(x)
-    return rng.random(x.shape) * (high - low) + low
+    out: Array = rng.random(x.shape) * (high - low) + low
+    return out
 
 
 def noise(x: Array, rng: Rng) -> Array:
     """The sample plus Gaussian noise with the standard deviation of its own values."""
     axes = tuple(range(1, x.ndim))
-    return x + rng.standard_normal(x.shape) * x.std(axis=axes, keepdims=True, dtype=np.float64)
+    out: Array = x + rng.standard_normal(x.shape) * x.std(axis=axes, keepdims=True, dtype=np.float64)
+    return out
 
 
 def max_distance(x: Array, rng: Rng) -> Array:

@@ -170,7 +170,6 @@ class DeviceRows:
 
     def add(self, grads: Sequence[Tensor | None], paths: Ints, weights: Floats) -> Floats:
         """Add rows by one scatter per weight row; only the slopes go to the host."""
-        del alphas
         backend = self._backend
         slots = self._slots.open(paths)
         self._grow()

@@ -142,7 +142,8 @@ class CallableBackend:
     def softmax(self, flat: Array) -> Array:
         """Softmax over the last axis."""
         shifted: Array = np.exp(flat - flat.max(axis=-1, keepdims=True))
-        return shifted / shifted.sum(axis=-1, keepdims=True)
+        out: Array = shifted / shifted.sum(axis=-1, keepdims=True)
+        return out
 
     def logsumexp(self, flat: Array) -> Array:
         """Log-sum-exp over the last axis."""

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pyig.contracts import Forward, Head, Ints
-from pyig.errors import ModelError
+from pyig.errors import InputTypeError, ModelError
 
 _HOST_DTYPES = (torch.float32, torch.float64)
 
@@ -26,7 +26,8 @@ class TorchBackend:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self._module = next((m for m in (model, getattr(model, "__self__", None)) if isinstance(m, torch.nn.Module)), None)
+        candidates = (model, getattr(model, "__self__", None))
+        self._module = next((m for m in candidates if isinstance(m, torch.nn.Module)), None)
         weight = next((p for p in self._tensors() if p.is_floating_point()), None)
         self._device = weight.device if weight is not None else None
         self._dtype = weight.dtype if weight is not None else None
@@ -76,7 +77,8 @@ class TorchBackend:
         """Return the outputs without a graph."""
         with torch.no_grad():
             # The copies are for models whose first operation works in place on its input.
-            return forward([point.clone() for point in points], fixed)
+            outputs: torch.Tensor = forward([point.clone() for point in points], fixed)
+            return outputs
 
     def value_and_grad(
         self,
@@ -119,6 +121,8 @@ class TorchBackend:
         if isinstance(x, torch.Tensor):
             return x.detach()
         array = np.ascontiguousarray(x)
+        if array.dtype.kind not in "fiub":
+            raise InputTypeError(f"expected numbers for a torch model; got an array of dtype {array.dtype}")
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
         if tensor.is_floating_point():
             tensor = tensor.to(self._dtype)
@@ -196,7 +200,7 @@ class TorchBackend:
             rows = outputs.shape[0] if outputs.ndim else 1
             if not isinstance(values, torch.Tensor) or values.numel() != rows:
                 got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__qualname__
-                raise ModelError(f"expected the target function to return one number per row, shape ({rows},); got {got}")
+                raise ModelError(f"expected the target function to return one number per row ({rows}); got {got}")
             (cotangent,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach().reshape(-1), cotangent
 
@@ -261,20 +265,20 @@ def _frozen(module: torch.nn.Module) -> Iterator[None]:
 @contextmanager
 def _guarded(module: torch.nn.Module) -> Iterator[None]:
     """Restore buffers and random state of a model in training mode; let cuDNN's recurrent layers run backward."""
-    training = any(m.training for m in module.modules() if list(m.buffers(recurse=False)) or "Dropout" in type(m).__name__)
     recurrent = any(isinstance(m, torch.nn.RNNBase) and not m.training for m in module.modules())
     with ExitStack() as stack:
         if recurrent:  # cuDNN runs its backward in training mode only; the native kernels have no such limit
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        if not training:
+        if not any(m.training for m in module.modules()):
             yield
             return
-        warnings.warn(
-            "the model is in training mode: dropout and batch statistics make its outputs depend on chance and on the "
-            "batch. Call model.eval() first",
-            UserWarning,
-            stacklevel=2,
-        )
+        if any(m.training and _depends_on_training(m) for m in module.modules()):
+            warnings.warn(
+                "the model is in training mode: dropout or batch statistics make its outputs depend on chance and on "
+                "the batch. Call model.eval() first",
+                UserWarning,
+                stacklevel=2,
+            )
         saved = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
         stack.enter_context(torch.random.fork_rng())
         try:
@@ -283,3 +287,8 @@ def _guarded(module: torch.nn.Module) -> Iterator[None]:
             with torch.no_grad():
                 for buffer, copy in saved:
                     buffer.copy_(copy)
+
+
+def _depends_on_training(module: torch.nn.Module) -> bool:
+    dropout = getattr(module, "p", 0.0) if "Dropout" in type(module).__name__ else getattr(module, "dropout", 0.0)
+    return bool(getattr(module, "track_running_stats", False)) or (isinstance(dropout, float) and dropout > 0)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyig import tree
-from pyig.contracts import Backend, Floats, Tensor
+from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
@@ -24,7 +24,6 @@ def assemble(
 ) -> Explanation:
     """Build the Explanation of a call."""
     layered = options.layer is not None
-    _check_used(outcome, options)
     fill = _Fill(outcome)
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
     error, complete = fill(lambda b: b.errors), fill(lambda b: b.complete, empty=False)
@@ -51,9 +50,8 @@ def assemble(
     )
 
 
-def native(outcome: Outcome, options: Options, x: Any, with_delta: bool) -> Any:
+def native(outcome: Outcome, x: Any, with_delta: bool) -> Any:
     """Build what `attribute` returns: tensors of the framework for tensors, numpy for numpy."""
-    _check_used(outcome, options)
     fill = _Fill(outcome)
     raw, _ = tree.flatten(x)
     is_native = outcome.backend.is_tensor(raw[0]) and not isinstance(raw[0], np.ndarray)
@@ -178,7 +176,7 @@ def _mean(backend: Backend, leaves: Sequence[Tensor]) -> NDArray[Any]:
     return (total / len(arrays)).astype(arrays[0].dtype)
 
 
-def _path(outcome: Outcome) -> dict[str, Floats]:
+def _path(outcome: Outcome) -> dict[str, Any]:
     rule, count, top = outcome.rule, outcome.inputs.samples, outcome.target.top
     n = len(rule.nodes)
     values = np.full((count * top, n), np.nan)
@@ -216,19 +214,6 @@ def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ..
     if outcome.spec.kind == "frame" and not layered:
         return tuple(str(key) for key in outcome.spec.keys)
     return None
-
-
-def _check_used(outcome: Outcome, options: Options) -> None:
-    if options.allow_unused or not outcome.blocks:
-        return
-    used = np.any([block.used for block in outcome.blocks], axis=0)
-    if outcome.monitor.done and not used.all():
-        names = tree.names(outcome.spec)
-        unused = [names[leaf] for leaf, flag in zip(outcome.moving, used, strict=True) if not flag]
-        raise InputError(
-            f"expected every input to matter; the output does not depend on {', '.join(n or 'the input' for n in unused)}. "
-            "Pass allow_unused=True for zero attributions there, or leave the input out"
-        )
 
 
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:

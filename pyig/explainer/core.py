@@ -151,9 +151,8 @@ class IntegratedGradients:
         return_convergence_delta : bool, default False
             Also return sum(attributions) - (F(x) - F(x')), shape (N,).
         """
-        settings = Options.read(options)
-        outcome = self._run(x, baselines, target, settings)
-        return native(outcome, settings, x, return_convergence_delta)
+        outcome = self._run(x, baselines, target, Options.read(options))
+        return native(outcome, x, return_convergence_delta)
 
     def _run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
         leaves, _ = tree.flatten(x)

@@ -94,7 +94,8 @@ class Session:
             )
             names = [tree.names(stages.spec)[i] for i in stages.moving]
             runner = Runner(
-                backend, stages, probe, parsed, contrast, rule, options.nan_policy, inputs.samples, names
+                backend, stages, probe, parsed, contrast, rule, options.nan_policy, options.allow_unused,
+                inputs.samples, names,
             )
             try:
                 blocks = list(runner.run(_row_floats(stages.leaves), len(starts)))

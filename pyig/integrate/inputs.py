@@ -55,9 +55,12 @@ def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None)
     names = tree.names(spec)
     leaves = [backend.asarray(leaf) for leaf in raw]
     samples = _count(leaves, names)
+    if samples == 0:
+        raise InputError(f"expected at least one sample; got {names[0] or 'an input'} of shape {tuple(leaves[0].shape)}")
     for leaf, name in zip(leaves, names, strict=True):
         _check_finite(backend, leaf, name)
-    batched, shared = {}, {}
+    batched: dict[str, Tensor] = {}
+    shared: dict[str, Any] = {}
     for key, value in (forward_kwargs or {}).items():
         if isinstance(value, static):
             shared[key] = _as_tensor(backend, value.value)

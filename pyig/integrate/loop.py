@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 import numpy as np
 
 from pyig.integrate.batching import Sizer
 from pyig.contracts import Backend, Floats, Forward, Head, Ints, Tensor
-from pyig.errors import NonFiniteError
+from pyig.errors import InputError, NonFiniteError
 from pyig.integrate.monitor import Monitor
 from pyig.quadrature import Batch, FixedPlan, Rule
 from pyig.rows import DeviceRows, Ends, HostRows, rows_for
@@ -56,8 +57,6 @@ class Integrals:
         F and dF/d(alpha) at the nodes; NaN where a stopped run did not come.
     seen : int64 (P,)
         Gradients spent on each path.
-    used : list of bool
-        Whether the outputs depend on the leaf at all.
     """
 
     attributions: list[Tensor]
@@ -67,7 +66,6 @@ class Integrals:
     values: Floats
     slopes: Floats
     seen: Ints
-    used: list[bool]
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,7 @@ class Engine:
     sizer: Sizer
     monitor: Monitor
     nan_policy: str
+    allow_unused: bool
 
     def integrate(self, paths: Paths) -> Integrals:
         """Integrate dF/dx along every path with a fixed rule.
@@ -109,7 +108,6 @@ class _Run:
         self._scales = 1.0 / np.bincount(paths.ends.result_rows)[paths.ends.result_rows]
         self._values = np.full((len(paths), n), np.nan)
         self._slopes = np.full((len(paths), n), np.nan)
-        self._used = [False] * len(paths.names)
 
     def step(self) -> bool:
         """Evaluate and combine the next batch; False when there is none."""
@@ -119,10 +117,11 @@ class _Run:
         if found is None:
             return False
         batch, values, grads = found
+        if not engine.allow_unused:
+            _check_used(grads, self._paths.names)
         # From here on nothing is tried again: rows that were added once must not be added twice.
         slopes = self._rows.add(grads, batch.paths, batch.weights)
         self._record(batch, np.asarray(engine.backend.to_numpy(values), dtype=np.float64), slopes)
-        self._used = [used or grad is not None for used, grad in zip(self._used, grads, strict=True)]
         if len(batch.finished):
             self._rows.finish(batch.finished, self._scales[batch.finished])
         self._plan.tell(batch)
@@ -139,7 +138,7 @@ class _Run:
         sums, sizes, errors = self._rows.norms()
         attributions = [layers[0] for layers in self._rows.results()]
         seen = self._plan.seen()
-        return Integrals(attributions, sums, sizes, errors, self._values, self._slopes, seen, self._used)
+        return Integrals(attributions, sums, sizes, errors, self._values, self._slopes, seen)
 
     def _evaluate(self, rows: int) -> tuple[Batch, Tensor, list[Tensor | None]] | None:
         batch = self._plan.ask(rows)
@@ -175,3 +174,12 @@ def _check_finite(batch: Batch, values: Floats, slopes: Floats, paths: Paths) ->
         f"expected finite values and gradients on the path; for sample {sample} at alpha={batch.alphas[row]:.6g} {what}. "
         'Check the model and the baseline there (a log or square root of zero?), or pass nan_policy="mark"'
     )
+
+
+def _check_used(grads: Sequence[Tensor | None], names: Sequence[str]) -> None:
+    unused = [name or "the input" for grad, name in zip(grads, names, strict=True) if grad is None]
+    if unused:
+        raise InputError(
+            f"expected every input to matter; the output does not depend on {', '.join(unused)}. "
+            "Pass allow_unused=True for zero attributions there, or leave the input out"
+        )

@@ -105,7 +105,8 @@ class Probe:
                 self._check_rows(outputs, len(part))
                 total[part] += self._values(outputs, [flat[part] for flat in index])
                 done += len(part)
-        return total / baselines
+        mean: Floats = total / baselines
+        return mean
 
     def _outputs(self, stage: Stage, ends: Sequence[Tensor], rows: Ints, fixed_rows: Ints | None) -> Tensor:
         points = [self.backend.take(leaf, rows) for leaf in ends]

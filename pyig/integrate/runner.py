@@ -55,7 +55,6 @@ class Block:
     complete: NDArray[np.bool_]
     path_values: Floats
     path_slopes: Floats
-    used: list[bool]
     stage: Stage
 
 
@@ -78,6 +77,7 @@ class Runner:
     contrast: Target | None
     rule: Rule
     nan_policy: str
+    allow_unused: bool
     samples: int
     names: list[str]
 
@@ -85,14 +85,21 @@ class Runner:
         """Yield the blocks in order; stops after the block in which the monitor said stop."""
         monitor, sizer = self.probe.monitor, self.probe.sizer
         first = 0
-        while first < self.samples and not monitor.stopped:
+        while first < self.samples and not monitor.should_stop():
             paths = self.target.top * baselines
             enough = -(-_FULL_CALLS * sizer.rows // (len(self.rule.nodes) * paths))
             fits = _BLOCK_BYTES // (32 * self.target.top * row_floats)
             size = max(1, min(enough, fits))
             rows = np.arange(first, min(first + size, self.samples))
-            yield self._block(rows)
-            first = int(rows[-1]) + 1
+            try:
+                block = self._block(rows)
+            except KeyboardInterrupt:
+                if not first:  # nothing to give back yet
+                    raise
+                monitor.stopped = True
+                return
+            yield block
+            first += len(rows)
 
     def _block(self, samples: Ints) -> Block:
         stage = self.stages(samples)
@@ -105,8 +112,9 @@ class Runner:
         )
         paths = Paths(ends, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
         engine = Engine(
-            self.backend, stage.forward, self.probe.head, self.rule, self.probe.sizer, self.probe.monitor, self.nan_policy
-        )
+            self.backend, stage.forward, self.probe.head, self.rule, self.probe.sizer, self.probe.monitor,
+            self.nan_policy, self.allow_unused,
+        )  # fmt: skip
         found = engine.integrate(paths)
         return _fold(self.backend, found, stage, index[0], values, baseline_values, (count, top, baselines))
 
@@ -141,7 +149,6 @@ def _fold(
         complete=(seen == nodes).all(axis=2),
         path_values=found.values.reshape(*shape, nodes).mean(axis=2),
         path_slopes=found.slopes.reshape(*shape, nodes).mean(axis=2),
-        used=found.used,
         stage=stage,
     )
 

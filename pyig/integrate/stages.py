@@ -98,6 +98,8 @@ class LayerStages:
 
     def __call__(self, samples: Ints) -> Stage:
         """Run the model up to the layer for a block, at the inputs and at every baseline."""
+        # Baselines first: what the cut keeps from its last run is then what belongs to x.
+        starts = [self._before(baseline, samples)[0] for baseline in self._baselines]
         values, context = self._before(self._inputs.leaves, samples)
         moving = tuple(i for i, leaf in enumerate(values) if self._backend.is_floating(leaf))
         if not moving:
@@ -111,7 +113,6 @@ class LayerStages:
                     f"expected layer values with one row per sample ({len(samples)}); got shape {tuple(leaf.shape)}. "
                     "Choose a layer whose first axis is the batch"
                 )
-        starts = [self._before(baseline, samples)[0] for baseline in self._baselines]
         start = [_joined(self._backend, [found[i] for found in starts]) for i in moving]
         fixed = [leaf for i, leaf in enumerate(values) if i not in moving] + context
         rows = np.arange(len(starts) * len(samples)).reshape(len(starts), -1)

@@ -49,7 +49,7 @@ def find_layer(model: torch.nn.Module, layer: Any) -> torch.nn.Module:
         if layer not in table:
             raise unknown("layer", layer, [name for name in table if name])
         return table[layer]
-    found = layer if isinstance(layer, torch.nn.Module) else layer(model) if callable(layer) else None
+    found: Any = layer if isinstance(layer, torch.nn.Module) else layer(model) if callable(layer) else None
     if not isinstance(found, torch.nn.Module):
         raise InputTypeError(f"expected layer= as a module, its name, or callable(model); got {type(layer).__qualname__}")
     if all(module is not found for module in model.modules()):
@@ -203,6 +203,8 @@ class TorchSplit:
             return self._give_up("the model does not run with another number of rows")
         pairs = [(r.leaves, o.leaves) for r, o in zip(records, other_records, strict=False)]
         same_calls = [r.module for r in records] == [o.module for o in other_records]
+        if any(_is_opaque(leaf) for record in records for leaf in record.leaves):
+            return self._give_up("a module before it returns an object whose tensors cannot be told apart")
         if not same_calls or not all(_follows(a, b, samples, other) for a, b in (*pairs, (values, again))):
             self._give_up("their outputs do not have one row per sample")
         return None
@@ -221,6 +223,10 @@ def _follows(mine: list[Any], other: list[Any], samples: int, rows: int) -> bool
             if not (follows or constant):
                 return False
     return True
+
+
+def _is_opaque(leaf: Any) -> bool:
+    return not isinstance(leaf, (torch.Tensor, bool, int, float, str, torch.Size, torch.dtype, type(None)))
 
 
 def _has_rows(value: Any, rows: int) -> bool:
