@@ -5,12 +5,12 @@ sqrt(x) J0(N x) solves the same with 1 / (4 x^2). A map t(x) that turns one into
 
     t'^2 + v^2 (t'^2 / (4 sin^2 t) + {t, x} / 2) = 1 + v^2 / (4 x^2),    {t, x} = (t''/t')' - (t''/t')^2 / 2,
 
-and is odd. Written t = x (1 + v^2 p_1(x^2) + v^4 p_2(x^2) + ...), each p_j follows from those before it. The nodes of the
-rule are then the images of the zeros of J0, and the weights need no more than t' there (gauss_legendre.cpp). The idea of
-such an expansion is Bogaert's (SIAM J. Sci. Comput. 36(3), 2014, A1008); here p_j comes as a Taylor series, which is
-then replaced by the polynomial of lowest degree that serves on 0 <= t <= pi/2 from n = LEAST_N on.
+and is odd. Written t = x (1 + v^2 p_1(x^2) + v^4 p_2(x^2) + ...), each p_j follows from those before it. The nodes of
+the rule are then the images of the zeros of J0, and the weights need no more than t' there (gauss_legendre.cpp). The
+idea of such an expansion is Bogaert's (SIAM J. Sci. Comput. 36(3), 2014, A1008); here p_j comes as a Taylor series,
+which is then replaced by the polynomial of lowest degree that serves on 0 <= t <= pi/2 from n = LEAST_N on.
 
-Run: python tools/legendre_series.py (needs mpmath; takes half a minute).
+Run ``python tools/legendre_series.py``, then clang-format; it needs mpmath and takes some seconds.
 """
 
 from __future__ import annotations
@@ -31,16 +31,19 @@ mp.mp.dps = 50
 
 
 def constant(value: int) -> Series:
+    """Return the series of a number."""
     series = [[mp.mpf(0)] * (TAYLOR + 1) for _ in range(ORDERS + 1)]
     series[0][0] = mp.mpf(value)
     return series
 
 
 def add(a: Series, b: Series, factor: float = 1) -> Series:
+    """Return a + factor * b."""
     return [[x + factor * y for x, y in zip(p, q, strict=True)] for p, q in zip(a, b, strict=True)]
 
 
 def multiply(a: Series, b: Series) -> Series:
+    """Return a * b."""
     product = constant(0)
     for i in range(ORDERS + 1):
         for j in range(ORDERS + 1 - i):
@@ -52,7 +55,7 @@ def multiply(a: Series, b: Series) -> Series:
 
 
 def invert(a: Series) -> Series:
-    """1 / a for a = 1 + O(v^2)."""
+    """Return 1 / a for a = 1 + O(v^2)."""
     rest = add(constant(1), a, -1)
     result = constant(1)
     for _ in range(ORDERS):
@@ -61,22 +64,22 @@ def invert(a: Series) -> Series:
 
 
 def times_square(a: Series) -> Series:
-    """x^2 a."""
+    """Return x^2 a."""
     return [[mp.mpf(0), *p[:-1]] for p in a]
 
 
 def over_square(a: Series) -> Series:
-    """a / x^2 for an a without constant term."""
+    """Return a / x^2 for an a without constant term."""
     return [[*p[1:], mp.mpf(0)] for p in a]
 
 
 def odd_derivative(a: Series) -> Series:
-    """d(x a)/dx."""
+    """Return d(x a)/dx."""
     return [[(2 * m + 1) * c for m, c in enumerate(p)] for p in a]
 
 
 def square_of_cosecant(square: Series) -> Series:
-    """1 / sin^2 t - 1 / t^2 for t = x * sqrt(square)."""
+    """Return 1 / sin^2 t - 1 / t^2 for t = x * sqrt(square)."""
     argument = times_square(square)
     result = constant(0)
     for k in range(TAYLOR + 1, 0, -1):
@@ -103,7 +106,7 @@ def solve() -> Series:
 
 
 def economize(p: list[mp.mpf], size: mp.mpf) -> list[mp.mpf]:
-    """The shortest polynomial for p whose errors, in t and in t', are below 1e-17 when multiplied by size."""
+    """Return the shortest polynomial for p whose errors, in t and in t', are below 1e-17 when multiplied by size."""
     top = (mp.pi / 2) ** 2
     probes = [top * k / 200 for k in range(201)]
 
@@ -121,10 +124,12 @@ def economize(p: list[mp.mpf], size: mp.mpf) -> list[mp.mpf]:
 
 
 def number(value: mp.mpf) -> str:
+    """Write a double with all its digits."""
     return mp.nstr(value, 17, min_fixed=0, max_fixed=0)
 
 
 def main() -> None:
+    """Write the header."""
     v2 = 1 / (mp.mpf(LEAST_N) + 0.5) ** 2
     rows = [economize(p, v2 ** (j + 1)) for j, p in enumerate(solve()[1:])]
     terms = max(map(len, rows))

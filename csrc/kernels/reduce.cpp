@@ -50,8 +50,7 @@ void l1(Rows<const T> matrix, std::size_t rows, std::size_t columns, double* nor
     std::vector<double> parts(count * rows);
     in_parallel(parts.size(), rows * columns, [&](Span items) {
         for (std::size_t i = items.begin; i < items.end; ++i)
-            parts[i % count * rows + i / count] =
-                one(matrix[static_cast<std::ptrdiff_t>(i / count)], tile(i % count, columns));
+            parts[i % count * rows + i / count] = one(matrix[i / count], tile(i % count, columns));
     });
     add_tiles(parts, rows, norms);
 }

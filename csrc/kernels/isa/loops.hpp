@@ -15,7 +15,10 @@ struct Rows {
     T* data;
     std::ptrdiff_t stride;
 
-    T* operator[](std::ptrdiff_t row) const { return data + row * stride; }
+    template <class Index>
+    T* operator[](Index row) const {
+        return data + static_cast<std::ptrdiff_t>(row) * stride;
+    }
 };
 
 // The displacement of gradient row r is stop[stop_rows[r]] - start[start_rows[r]].
