@@ -72,7 +72,8 @@ class Probe:
                 return part, self._outputs(stage, stage.stop, stage.stop_row[part], stage.stop_row[part])
 
             part, outputs = self.sizer.attempt(self.backend, call)
-            if self._reduces(outputs, len(part)):
+            if len(outputs.shape) == 0:
+                self.sizer.only(1)
                 continue
             self._check_rows(outputs, len(part))
             self._settle(outputs)
@@ -113,21 +114,13 @@ class Probe:
         fixed = [] if fixed_rows is None else [self.backend.take(tensor, fixed_rows) for tensor in stage.fixed]
         outputs = self.backend.value(stage.forward, points, fixed)
         self.monitor.called(len(rows))
+        if len(outputs.shape) == 0 and len(rows) == 1:
+            self.sizer.only(1)  # no batch axis: one row a call from here on
+            return self.backend.reshape(outputs, (1,))
         return outputs
-
-    def _reduces(self, outputs: Tensor, rows: int) -> bool:
-        """Tell whether the output has no batch axis; such a model takes one row a call from here on."""
-        if len(outputs.shape) == 0 and rows > 1:
-            self.sizer.only(1)
-            return True
-        if len(outputs.shape) == 0:
-            self.sizer.only(1)
-        return False
 
     def _check_rows(self, outputs: Tensor, rows: int) -> None:
         shape = tuple(outputs.shape)
-        if len(shape) == 0 and rows == 1:
-            return
         if not shape or shape[0] != rows:
             raise ModelError(
                 f"expected one output row per input row ({rows}); got outputs of shape {shape}. A model that reshapes "
@@ -138,7 +131,7 @@ class Probe:
     def _resolve(self, target: Target, contrast: Target | None, samples: Ints, outputs: Tensor) -> list[Ints]:
         if self._custom:
             return [np.zeros((len(samples), 1), dtype=np.int64)] * (1 if contrast is None else 2)
-        shape = tuple(outputs.shape) or (1,)
+        shape = tuple(outputs.shape)
         head = self._head
         if isinstance(head, TargetHead) and head.binary:
             shape = (shape[0], 2)
