@@ -5,7 +5,6 @@ Every message has three parts: what was expected, what came (name, shape, dtype)
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -45,6 +44,8 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> InputError:
     >>> str(unknown("method", "gausslegndre", ["gausslegendre", "simpson"]))
     "unknown method 'gausslegndre'; did you mean 'gausslegendre'? Known: gausslegendre, simpson"
     """
+    import difflib  # here: it builds regular expressions when it is imported
+
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 from pyig.errors import unknown
@@ -34,6 +33,8 @@ class Registry(Mapping[str, Any]):
 
     def _table(self) -> dict[str, str]:
         if self._group is not None:
+            from importlib.metadata import entry_points  # here: it would be half the cost of `import pyig`
+
             found = {point.name: point.value for point in entry_points(group=self._group)}
             self._rows = found | self._rows
             self._group = None
