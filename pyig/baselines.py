@@ -7,7 +7,7 @@ Attribution Baselines"); several may be given and are averaged, which is expecte
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pyig.errors import InputError, InputTypeError
 from pyig.registry import Registry
 
 Array = NDArray[Any]
-Rng = np.random.Generator
+Rng: TypeAlias = "np.random.Generator"  # a string: numpy loads its generators only when they are asked for
 
 
 def zero(x: Array, rng: Rng) -> Array:
