@@ -44,8 +44,11 @@ class Split(Protocol):
     note: str | None
     """What the user should know, when the cut could not save the layers before (shown in ``Explanation.meta``)."""
 
-    def before(self, x: Any, kwargs: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
-        """Run up to the layer without gradients: its values, and the context that bypasses it (both with N rows)."""
+    def before(self, x: Any, batched: dict[str, Tensor], shared: dict[str, Any]) -> tuple[list[Tensor], list[Tensor]]:
+        """Run up to the layer without gradients: its values, and the context that bypasses it (both with N rows).
+
+        Keyword arguments come in two parts: those with one row per sample, and those passed through as they are.
+        """
         ...
 
     def after(self, points: Sequence[Tensor], context: Sequence[Tensor]) -> Any:
@@ -159,7 +162,6 @@ class Backend(Protocol):
     def logsumexp(self, flat: Tensor) -> Tensor:
         """Log-sum-exp over the last axis, shape (R,)."""
         ...
-
 
     def with_zero_column(self, flat: Tensor) -> Tensor:
         """Return (R, 1) logits as the (R, 2) logits ``[0, z]`` of the same binary model."""

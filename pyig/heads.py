@@ -1,7 +1,7 @@
 """The scalar F of a row of outputs, with its cotangent dF/d(outputs): what one VJP needs.
 
-A head is written once for every framework over the few operations of a Backend. The forms in log space are the ones
-that keep their digits where probabilities saturate: a float32 probability of 1 - 1e-8 is already 1, its log-odds are not.
+A head is written once for every framework over the few operations of a Backend. The forms in log space keep their
+digits where probabilities saturate: a float32 probability of 1 - 1e-8 is already 1, its log-odds are not.
 """
 
 from __future__ import annotations

@@ -170,7 +170,9 @@ class FixedPlan:
         pairs = np.arange(self._done, min(self._done + rows, self.total))
         paths, steps = np.divmod(pairs, n)
         finished = np.arange(paths[0], (pairs[-1] + 1) // n)
-        return Batch(paths, self._order[steps], self._alphas[steps], np.ascontiguousarray(self._weights[:, steps]), finished)
+        return Batch(
+            paths, self._order[steps], self._alphas[steps], np.ascontiguousarray(self._weights[:, steps]), finished
+        )
 
     def tell(self, batch: Batch) -> None:
         """Mark the pairs of a batch as evaluated."""

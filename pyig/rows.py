@@ -154,7 +154,8 @@ class DeviceRows:
         self._slots = Slots(len(ends.stop_rows))
         self._totals: list[list[Tensor]] = [[] for _ in ends.stop]
         self._results = [
-            [backend.wide_zeros((ends.results, *leaf.shape[1:]), leaf) for _ in range(weight_rows)] for leaf in ends.stop
+            [backend.wide_zeros((ends.results, *leaf.shape[1:]), leaf) for _ in range(weight_rows)]
+            for leaf in ends.stop
         ]
         self._capacity = 0
 

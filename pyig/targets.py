@@ -64,7 +64,7 @@ class Target:
     def _ranked(self, rank: int, size: int, outputs: Outputs, name: str) -> Ints:
         if rank > 1:
             raise InputError(
-                f"expected {name}= as a tuple of {rank} whole numbers for outputs of shape (N, {', '.join('?' * rank)}); "
+                f"expected {name}= as a tuple of {rank} whole numbers for outputs of {rank + 1} axes; "
                 f"got {self.kind!r}, which is defined for (N, C)"
             )
         if self.top > size:
@@ -109,7 +109,9 @@ def _parse_name(target: str, name: str) -> Target:
     match = _TOP.match(target)
     if match and int(match[1]) >= 1:
         return Target("top", top=int(match[1]))
-    raise InputError(f"expected {name}= as a class number, an array, 'predicted', 'top3', or a function; got {target!r}")
+    raise InputError(
+        f"expected {name}= as a class number, an array, 'predicted', 'top3', or a function; got {target!r}"
+    )
 
 
 def _whole_array(target: Any, name: str) -> Ints:

@@ -68,6 +68,6 @@ def _no_owner(model: Any, leaves: Sequence[Any]) -> str:
         return f"expected a model that can be called; got {kind}"
     inputs = ", ".join(sorted({f"{type(leaf).__module__}.{type(leaf).__qualname__}" for leaf in leaves}))
     return (
-        f"cannot tell which framework computes the gradient of {kind} for inputs of type {inputs}. Pass a torch or Keras "
-        'model, or tensors of the framework, or backend="torch", or gradient= for a numpy function'
+        f"cannot tell which framework computes the gradient of {kind} for inputs of type {inputs}. Pass a torch or "
+        'Keras model, or tensors of the framework, or backend="torch", or gradient= for a numpy function'
     )

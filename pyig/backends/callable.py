@@ -163,7 +163,9 @@ class CallableBackend:
 
     def custom_head(self, function: Callable[[Any], Any], outputs: Array) -> tuple[Array, Array]:
         """Refuse: numpy has no autograd."""
-        raise InputTypeError("a callable target needs a framework with autograd; put it into the numpy function instead")
+        raise InputTypeError(
+            "a callable target needs a framework with autograd; put it into the numpy function instead"
+        )
 
     def wide_zeros(self, shape: tuple[int, ...], like: Array) -> Array:
         """Return float64 zeros."""

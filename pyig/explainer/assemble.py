@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyig import tree
+from pyig import _core, tree
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
+from pyig.explainer.leaves import native_leaves, numpy_leaves
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
 from pyig.explanation import Explanation
@@ -33,7 +34,7 @@ def assemble(
     stop, start = _ends(outcome, layered)
     names = _feature_names(outcome, feature_names, layered)
     return Explanation(
-        attributions=tree.unflatten(outcome.spec, _numpy_attributions(outcome)),
+        attributions=tree.unflatten(outcome.spec, numpy_leaves(outcome)),
         inputs=stop,
         baselines=start,
         values=values,
@@ -55,15 +56,12 @@ def native(outcome: Outcome, x: Any, with_delta: bool) -> Any:
     fill = _Fill(outcome)
     raw, _ = tree.flatten(x)
     is_native = outcome.backend.is_tensor(raw[0]) and not isinstance(raw[0], np.ndarray)
-    if is_native:
-        leaves = _native_attributions(outcome)
-    else:
-        leaves = _numpy_attributions(outcome)
-    attributions = tree.unflatten(outcome.spec, leaves)
+    leaves = native_leaves(outcome) if is_native else numpy_leaves(outcome)
+    attributions = tree.unflatten(outcome.spec, [np.array(leaf) for leaf in leaves] if not is_native else leaves)
     if not with_delta:
         return attributions
     deltas = fill(lambda b: b.sums) - (fill(lambda b: b.values) - fill(lambda b: b.baseline_values))
-    return attributions, outcome.backend.from_numpy(deltas, outcome.leaves[0]) if is_native else deltas
+    return attributions, outcome.backend.from_numpy(deltas, outcome.template[0]) if is_native else deltas
 
 
 class _Fill:
@@ -85,61 +83,6 @@ class _Fill:
         return out[:, 0] if self._top == 1 else out
 
 
-def _shape(outcome: Outcome, leaf: Tensor) -> tuple[int, ...]:
-    top = outcome.target.top
-    return (outcome.inputs.samples, *([top] if top > 1 else []), *(int(n) for n in leaf.shape[1:]))
-
-
-def _numpy_attributions(outcome: Outcome) -> list[NDArray[Any]]:
-    backend = outcome.backend
-    out = []
-    found = dict(zip(outcome.moving, range(len(outcome.moving)), strict=True))
-    for i, leaf in enumerate(_all_leaves(outcome)):
-        dtype = backend.to_numpy(leaf[:0]).dtype if i in found else np.dtype(np.float32)
-        filled = np.zeros(_shape(outcome, leaf), dtype=dtype)
-        if i in found:
-            rows = filled.reshape(outcome.inputs.samples * outcome.target.top, *filled.shape[len(filled.shape) - len(leaf.shape) + 1 :])
-            done = 0
-            for block in outcome.blocks:
-                part = block.attributions[found[i]]
-                rows[done : done + len(part)] = part if isinstance(part, np.ndarray) else backend.to_numpy(part)
-                done += len(part)
-            rows[done:] = np.nan
-        filled.flags.writeable = False
-        out.append(filled)
-    return out
-
-
-def _native_attributions(outcome: Outcome) -> list[Tensor]:
-    backend = outcome.backend
-    out = []
-    found = dict(zip(outcome.moving, range(len(outcome.moving)), strict=True))
-    for i, leaf in enumerate(_all_leaves(outcome)):
-        if i not in found or not outcome.blocks or isinstance(outcome.blocks[0].attributions[found[i]], np.ndarray):
-            like = outcome.leaves[0]
-            out.append(backend.cast_like(backend.from_numpy(_numpy_leaf(outcome, i), like), leaf if i in found else like))
-            continue
-        parts = [block.attributions[found[i]] for block in outcome.blocks]
-        rows = backend.cast_like(backend.concat(parts), leaf)
-        missing = outcome.inputs.samples * outcome.target.top - int(rows.shape[0])
-        if missing:
-            hole = np.full((missing, *rows.shape[1:]), np.nan)
-            rows = backend.concat([rows, backend.cast_like(backend.from_numpy(hole, rows), rows)])
-        out.append(backend.reshape(rows, _shape(outcome, leaf)))
-    return out
-
-
-def _numpy_leaf(outcome: Outcome, i: int) -> NDArray[Any]:
-    return np.array(_numpy_attributions(outcome)[i])
-
-
-def _all_leaves(outcome: Outcome) -> Sequence[Tensor]:
-    """Return one tensor per leaf of the result's structure, for its dtype and shape."""
-    if outcome.spec == outcome.inputs.spec and len(outcome.leaves) != len(outcome.inputs.leaves):
-        return outcome.inputs.leaves
-    return outcome.leaves if len(outcome.leaves) == len(tree.names(outcome.spec)) else outcome.inputs.leaves
-
-
 def _ends(outcome: Outcome, layered: bool) -> tuple[Any, Any]:
     """Return x and the mean baseline as numpy structures; in layer space for a layer."""
     backend = outcome.backend
@@ -156,15 +99,24 @@ def _ends(outcome: Outcome, layered: bool) -> tuple[Any, Any]:
 
 
 def _layer_ends(outcome: Outcome) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Return the layer's values at x and at x'; values that are not on the path are the same at both."""
     backend = outcome.backend
+    still = [i for i in range(len(outcome.template)) if i not in outcome.moving]
     stop, start = [], []
-    for k, leaf in enumerate(outcome.leaves):
-        at_x = [backend.to_numpy(b.stage.stop[k]) for b in outcome.blocks]
-        at_start = [backend.to_numpy(b.stage.start[k])[b.stage.start_row].mean(axis=0) for b in outcome.blocks]
-        missing = outcome.inputs.samples - sum(map(len, at_x))
-        hole = np.full((missing, *leaf.shape[1:]), np.nan)
-        stop.append(np.concatenate([*at_x, hole]).astype(backend.to_numpy(leaf[:0]).dtype))
-        start.append(np.concatenate([*at_start, hole]).astype(stop[-1].dtype))
+    for i, like in enumerate(outcome.template):
+        at_x, at_start = [], []
+        for stage in (block.stage for block in outcome.blocks):
+            if i in still:
+                at_x.append(backend.to_numpy(stage.fixed[still.index(i)]))
+                at_start.append(at_x[-1])
+                continue
+            k = outcome.moving.index(i)
+            at_x.append(backend.to_numpy(stage.stop[k]))
+            at_start.append(backend.to_numpy(stage.start[k])[stage.start_row].mean(axis=0))
+        dtype = backend.to_numpy(like[:0]).dtype
+        hole = np.zeros((outcome.inputs.samples - sum(map(len, at_x)), *like.shape[1:]), dtype=dtype)
+        stop.append(np.concatenate([*at_x, hole]).astype(dtype))
+        start.append(np.concatenate([*at_start, hole]).astype(dtype))
     return stop, start
 
 
@@ -207,7 +159,7 @@ def _targets(outcome: Outcome, fill: _Fill) -> NDArray[np.int64] | None:
 def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ...] | None:
     if given is not None:
         names = tuple(str(name) for name in given)
-        size = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in _all_leaves(outcome))
+        size = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in outcome.template)
         if len(names) != size:
             raise InputError(f"expected {size} feature_names, one per feature; got {len(names)}")
         return names
@@ -225,7 +177,7 @@ def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dic
         "value": options.value or "output",
         "output_kind": outcome.probe.kind,
         "backend": outcome.backend.name,
-        "device": outcome.backend.device_label(outcome.leaves[0]),
+        "device": outcome.backend.device_label(outcome.template[0]),
         "model": getattr(model, "__name__", None) or type(model).__qualname__,
         "layer": None if options.layer is None else _layer_name(options.layer),
         "n_baselines": len(outcome.baselines),
@@ -243,10 +195,7 @@ def _layer_name(layer: Any) -> str:
 
 
 def _versions(framework: str) -> dict[str, str]:
-    found = {"python": platform.python_version(), "numpy": np.__version__}
-    for name, distribution in (("pyig", "pyig-explain"), (framework, framework)):
-        try:
-            found[name] = version(distribution)
-        except PackageNotFoundError:
-            continue
+    found = {"python": platform.python_version(), "numpy": np.__version__, "pyig": _core.__version__}
+    if framework in sys.modules:  # its distribution may have another name, as tensorflow-cpu has
+        found[framework] = str(getattr(sys.modules[framework], "__version__", "unknown"))
     return found

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from pyig import backends, tree
-from pyig.explainer.assemble import assemble, native
 from pyig.contracts import Backend
 from pyig.errors import InputTypeError
-from pyig.explanation import Explanation
+from pyig.explainer.assemble import assemble, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
+from pyig.explanation import Explanation
 
 
 class IntegratedGradients:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 
 from pyig import tree
-from pyig.integrate.batching import Sizer
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
+from pyig.explainer.options import Options
+from pyig.integrate.batching import Sizer
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
-from pyig.explainer.options import Options
 from pyig.integrate.probe import Probe
-from pyig.quadrature import Rule
 from pyig.integrate.runner import Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
+from pyig.quadrature import Rule
 from pyig.structure import split
 from pyig.targets import Target, parse
 
@@ -31,6 +31,8 @@ class Outcome:
     ----------
     spec : Spec
         Structure of the attributions: the input's, or the layer's.
+    template : list of tensor
+        One tensor per leaf of `spec`, for its dtype, device and shape behind the first axis.
     moving : tuple of int
         Leaves of `spec` that were on the path; the others have zero attribution.
     blocks : list of Block
@@ -41,8 +43,8 @@ class Outcome:
     inputs: Inputs
     baselines: list[list[Tensor]]
     spec: tree.Spec
+    template: list[Tensor]
     moving: tuple[int, ...]
-    leaves: list[Tensor]
     blocks: list[Block]
     target: Target
     custom_target: bool
@@ -62,9 +64,7 @@ class Session:
         Batch sizes that earlier calls settled on, by the bytes of a row; updated.
     """
 
-    def __init__(
-        self, backend: Backend, model: Any, output: str | int | None, hints: MutableMapping[Any, int]
-    ) -> None:
+    def __init__(self, backend: Backend, model: Any, output: str | int | None, hints: MutableMapping[Any, int]) -> None:
         self._backend = backend
         self._model = model
         self._output = output
@@ -86,27 +86,46 @@ class Session:
         starts = read_baselines(inputs, baselines, options.generator(), positions)
         with backend.session():
             stages = self._stages(inputs, starts, options)
-            sizer = self._sizer(options, stages.leaves)
+            moving = [stages.template[i] for i in stages.moving]
+            sizer = self._sizer(options, moving)
             paths = inputs.samples * parsed.top * len(starts)
             monitor = Monitor(paths * len(rule.nodes), options.progress, options.cancel)
-            probe = Probe(
-                backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy
-            )
+            probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
             runner = Runner(
-                backend, stages, probe, parsed, contrast, rule, options.nan_policy, options.allow_unused,
-                inputs.samples, names,
+                backend,
+                stages,
+                probe,
+                parsed,
+                contrast,
+                rule,
+                options.nan_policy,
+                options.allow_unused,
+                inputs.samples,
+                names,
             )
             try:
-                blocks = list(runner.run(_row_floats(stages.leaves), len(starts)))
+                blocks = list(runner.run(_row_floats(moving), len(starts)))
             finally:
                 monitor.close()
         if options.batch_size == "auto":
-            self._hints[_row_floats(stages.leaves)] = sizer.rows
+            self._hints[_row_floats(moving)] = sizer.rows
         return Outcome(
-            backend, inputs, starts, stages.spec, stages.moving, stages.leaves, blocks, parsed, custom is not None,
-            rule, monitor, probe, monitor.seconds, [stages.note] if stages.note else [],
-        )  # fmt: skip
+            backend=backend,
+            inputs=inputs,
+            baselines=starts,
+            spec=stages.spec,
+            template=stages.template,
+            moving=stages.moving,
+            blocks=blocks,
+            target=parsed,
+            custom_target=custom is not None,
+            rule=rule,
+            monitor=monitor,
+            probe=probe,
+            seconds=monitor.seconds,
+            notes=[stages.note] if stages.note else [],
+        )
 
     def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:
         if options.layer is None:

@@ -56,7 +56,9 @@ def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None)
     leaves = [backend.asarray(leaf) for leaf in raw]
     samples = _count(leaves, names)
     if samples == 0:
-        raise InputError(f"expected at least one sample; got {names[0] or 'an input'} of shape {tuple(leaves[0].shape)}")
+        raise InputError(
+            f"expected at least one sample; got {names[0] or 'an input'} of shape {tuple(leaves[0].shape)}"
+        )
     for leaf, name in zip(leaves, names, strict=True):
         _check_finite(backend, leaf, name)
     batched: dict[str, Tensor] = {}
@@ -71,7 +73,9 @@ def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None)
     return Inputs(backend, leaves, spec, names, batched, shared, samples)
 
 
-def read_baselines(inputs: Inputs, given: Any, rng: np.random.Generator, positions: Sequence[int]) -> list[list[Tensor]]:
+def read_baselines(
+    inputs: Inputs, given: Any, rng: np.random.Generator, positions: Sequence[int]
+) -> list[list[Tensor]]:
     """Return the baselines, each as one tensor per leaf; leaves outside `positions` are their own baseline.
 
     Several baselines come as `pyig.several`, as a list beside a lone array, or as an array whose number of rows is
@@ -86,7 +90,12 @@ def _several(inputs: Inputs, given: Any) -> Sequence[Any]:
     alone = inputs.spec.kind in ("leaf", "frame")
     if alone and isinstance(given, (list, tuple)) and not _is_row(given, inputs):
         return several(given).items
-    if alone and hasattr(given, "shape") and len(given.shape) == len(inputs.leaves[0].shape) and not tree.is_frame(given):
+    if (
+        alone
+        and hasattr(given, "shape")
+        and len(given.shape) == len(inputs.leaves[0].shape)
+        and not tree.is_frame(given)
+    ):
         rows = given.shape[0]
         if rows not in (1, inputs.samples) and tuple(given.shape[1:]) == tuple(inputs.leaves[0].shape[1:]):
             return several(given).items
@@ -130,7 +139,7 @@ def _match(inputs: Inputs, given: Any) -> list[Any]:
         if strange:
             known = ", ".join(map(str, spec.keys))
             raise InputError(f"expected baselines for the inputs {known}; got one for {strange[0]!r}")
-        return [given[key] if key in given else None for key in spec.keys]
+        return [dict(given).get(key) for key in spec.keys]
     if isinstance(given, (list, tuple)) and len(given) == len(inputs.leaves):
         return list(given)
     try:

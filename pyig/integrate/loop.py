@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
 import numpy as np
 
-from pyig.integrate.batching import Sizer
 from pyig.contracts import Backend, Floats, Forward, Head, Ints, Tensor
 from pyig.errors import InputError, NonFiniteError
+from pyig.integrate.batching import Sizer
 from pyig.integrate.monitor import Monitor
 from pyig.quadrature import Batch, FixedPlan, Rule
 from pyig.rows import DeviceRows, Ends, HostRows, rows_for
@@ -171,7 +172,8 @@ def _check_finite(batch: Batch, values: Floats, slopes: Floats, paths: Paths) ->
         leaf = paths.names[int(np.flatnonzero(bad_slope[:, row])[0])]
         what = f"the gradient with respect to {leaf or 'the input'} is not finite"
     raise NonFiniteError(
-        f"expected finite values and gradients on the path; for sample {sample} at alpha={batch.alphas[row]:.6g} {what}. "
+        f"expected finite values and gradients on the path; for sample {sample} at alpha={batch.alphas[row]:.6g} "
+        f"{what}. "
         'Check the model and the baseline there (a log or square root of zero?), or pass nan_policy="mark"'
     )
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from pyig.integrate.batching import Sizer
 from pyig.contracts import Backend, Floats, Head, Ints, Tensor
 from pyig.errors import InputError, ModelError, NonFiniteError
 from pyig.heads import CustomHead, TargetHead
+from pyig.integrate.batching import Sizer
 from pyig.integrate.monitor import Monitor
 from pyig.integrate.stages import Stage
 from pyig.targets import Target

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pyig.contracts import Backend, Floats, Ints, Tensor
 from pyig.integrate.loop import Engine, Integrals, Paths
 from pyig.integrate.probe import Probe
+from pyig.integrate.stages import Stage
 from pyig.quadrature import Rule
 from pyig.rows import Ends
-from pyig.integrate.stages import Stage
 from pyig.targets import Target
 
 _FULL_CALLS = 32

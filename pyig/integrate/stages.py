@@ -40,17 +40,33 @@ class Stage:
 
 
 class InputStages:
-    """Paths between baseline and input: every row is already there, a block only says which."""
+    """Paths between baseline and input: every row is already there, a block only says which.
 
-    def __init__(self, backend: Backend, inputs: Inputs, baselines: Sequence[Sequence[Tensor]], output: str | int | None):
+    Attributes
+    ----------
+    spec : Spec
+        Structure of the attributions.
+    template : list of tensor
+        One tensor per leaf of `spec`, for its dtype, device and shape behind the first axis.
+    moving : tuple of int
+        The leaves that are on the path.
+    note : str or None
+        What the user should know about how the paths are evaluated.
+    """
+
+    def __init__(
+        self, backend: Backend, inputs: Inputs, baselines: Sequence[Sequence[Tensor]], output: str | int | None
+    ):
         moving = inputs.floating
         if not moving:
-            found = ", ".join(f"{n or 'input'}: {leaf.dtype}" for n, leaf in zip(inputs.names, inputs.leaves, strict=True))
-            raise InputTypeError(
-                f"expected at least one input of floating dtype to move along the path; got {found}. For token ids pass "
-                "layer= (the embedding layer); for numbers stored as integers pass x.astype('float32')"
+            found = ", ".join(
+                f"{n or 'input'}: {leaf.dtype}" for n, leaf in zip(inputs.names, inputs.leaves, strict=True)
             )
-        self.spec, self.moving = inputs.spec, moving
+            raise InputTypeError(
+                f"expected at least one input of floating dtype to move along the path; got {found}. For token ids "
+                "pass layer= (the embedding layer); for numbers stored as integers pass x.astype('float32')"
+            )
+        self.spec, self.moving, self.template = inputs.spec, moving, inputs.leaves
         self.note: str | None = None
         self._forward = InputForward(
             backend, inputs.spec, moving, tuple(inputs.batched), tuple(inputs.shared.items()), output
@@ -73,14 +89,12 @@ class InputStages:
         assert rows is not None
         return Stage(self._forward, self._start, self._stop, self._fixed, rows[:, samples], samples, self._shared)
 
-    @property
-    def leaves(self) -> list[Tensor]:
-        """The leaves on the path."""
-        return self._stop
-
 
 class LayerStages:
-    """Paths between a layer's values at the baseline and at the input, both computed once per block."""
+    """Paths between a layer's values at the baseline and at the input, both computed once per block.
+
+    Attributes as for `InputStages`.
+    """
 
     def __init__(
         self,
@@ -90,11 +104,17 @@ class LayerStages:
         split: Split,
         output: str | int | None,
     ) -> None:
-        self._backend, self._inputs, self._baselines, self._split, self._output = backend, inputs, baselines, split, output
-        first = self(np.arange(min(1, inputs.samples)))
-        self.spec, self.moving = split.spec, first.forward.moving  # type: ignore[attr-defined]
-        self.note = split.note
-        self.leaves = first.stop
+        self._backend, self._inputs, self._baselines, self._split, self._output = (
+            backend,
+            inputs,
+            baselines,
+            split,
+            output,
+        )
+        self.moving: tuple[int, ...] = ()
+        self.template: list[Tensor] = []
+        self(np.arange(1))
+        self.spec, self.note = split.spec, split.note
 
     def __call__(self, samples: Ints) -> Stage:
         """Run the model up to the layer for a block, at the inputs and at every baseline."""
@@ -113,6 +133,7 @@ class LayerStages:
                     f"expected layer values with one row per sample ({len(samples)}); got shape {tuple(leaf.shape)}. "
                     "Choose a layer whose first axis is the batch"
                 )
+        self.moving, self.template = moving, values
         start = [_joined(self._backend, [found[i] for found in starts]) for i in moving]
         fixed = [leaf for i, leaf in enumerate(values) if i not in moving] + context
         rows = np.arange(len(starts) * len(samples)).reshape(len(starts), -1)
@@ -122,8 +143,8 @@ class LayerStages:
     def _before(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
         backend, inputs = self._backend, self._inputs
         x = tree.unflatten(call_spec(inputs.spec), [_spread(backend, leaf, samples) for leaf in leaves])
-        kwargs = {key: backend.take(value, samples) for key, value in inputs.batched.items()}
-        return self._split.before(x, kwargs | inputs.shared)
+        batched = {key: backend.take(value, samples) for key, value in inputs.batched.items()}
+        return self._split.before(x, batched, inputs.shared)
 
 
 def _start_rows(counts: list[list[int]], samples: int) -> Ints | None:

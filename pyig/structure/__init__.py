@@ -29,6 +29,8 @@ def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Split:
     # Keras' models on torch are torch modules as well, but their layers do not go through torch's own call.
     kind = "keras" if hasattr(model, "stop_training") or backend.name == "tensorflow" else backend.name
     if kind not in SPLITS:
-        raise InputTypeError(f"expected a torch module or a Keras model for layer=; got a model of backend {backend.name!r}")
+        raise InputTypeError(
+            f"expected a torch module or a Keras model for layer=; got a model of backend {backend.name!r}"
+        )
     found: Split = SPLITS[kind](backend, model, layer, to_inputs)
     return found

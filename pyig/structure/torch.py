@@ -22,13 +22,13 @@ from pyig.errors import InputError, InputTypeError, ModelError, unknown
 _ABSENT = object()
 
 
-class _Reached(Exception):
+class _Reached(Exception):  # noqa: N818 - a signal, not an error
     """Ends the recording run at the layer."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """The output of one module call that was complete before the layer began: a structure whose leaves may be tensors."""
+    """The output of one module call that was complete before the layer began."""
 
     module: torch.nn.Module
     leaves: list[Any]
@@ -48,10 +48,13 @@ def find_layer(model: torch.nn.Module, layer: Any) -> torch.nn.Module:
         table = dict(model.named_modules())
         if layer not in table:
             raise unknown("layer", layer, [name for name in table if name])
-        return table[layer]
+        named: torch.nn.Module = table[layer]
+        return named
     found: Any = layer if isinstance(layer, torch.nn.Module) else layer(model) if callable(layer) else None
     if not isinstance(found, torch.nn.Module):
-        raise InputTypeError(f"expected layer= as a module, its name, or callable(model); got {type(layer).__qualname__}")
+        raise InputTypeError(
+            f"expected layer= as a module, its name, or callable(model); got {type(layer).__qualname__}"
+        )
     if all(module is not found for module in model.modules()):
         raise InputError(f"expected a layer of the model; got a {type(found).__qualname__} that is not part of it")
     return found
@@ -75,23 +78,24 @@ class TorchSplit:
         self._layer_rest: tuple[Any, ...] = ()
         self._inputs: tuple[tree.Spec, list[str], dict[str, Any]] = (tree.LEAF, [], {})
 
-    def before(self, x: Any, kwargs: dict[str, Any]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def before(
+        self, x: Any, batched: dict[str, Any], shared: dict[str, Any]
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return the layer's values and, as context, x, the keyword tensors and the recordings, one row per sample."""
         leaves, spec = tree.flatten(x)
         samples = int(leaves[0].shape[0])
-        values, records = self._record(x, kwargs)
+        values, records = self._record(x, batched | shared)
         if not self._checked:
-            self._check(x, kwargs, samples, values, records)
-        batched = {k: v for k, v in kwargs.items() if isinstance(v, torch.Tensor) and v.ndim and v.shape[0] == samples}
-        self._inputs = (spec, list(batched), {k: v for k, v in kwargs.items() if k not in batched})
+            self._checked = True
+            self._check(leaves, spec, batched, shared, values, records)
+        self._inputs = (spec, list(batched), shared)
         context = [*leaves, *batched.values()]
-        if self._replays:
-            rows = [[_has_rows(leaf, samples) for leaf in record.leaves] for record in records]
-            context += [leaf for r, flags in zip(records, rows, strict=True) for leaf, f in zip(r.leaves, flags, strict=True) if f]
-            self._plan = [
-                Record(r.module, [_ABSENT if f else leaf for leaf, f in zip(r.leaves, flags, strict=True)], r.spec)
-                for r, flags in zip(records, rows, strict=True)
-            ]
+        self._plan = []
+        for record in records if self._replays else []:
+            rows = [_has_rows(leaf, samples) for leaf in record.leaves]
+            context += [leaf for leaf, flag in zip(record.leaves, rows, strict=True) if flag]
+            kept = [_ABSENT if flag else leaf for leaf, flag in zip(record.leaves, rows, strict=True)]
+            self._plan.append(Record(record.module, kept, record.spec))
         return values, context
 
     def after(self, points: Sequence[torch.Tensor], context: Sequence[torch.Tensor]) -> Any:
@@ -115,7 +119,9 @@ class TorchSplit:
             raise ModelError("expected the layer to be called as in the first run; it was not")
         return out
 
-    def _stand_in(self, points: Sequence[torch.Tensor], calls: Counter[str], forward: Callable[..., Any]) -> Callable[..., Any]:
+    def _stand_in(
+        self, points: Sequence[torch.Tensor], calls: Counter[str], forward: Callable[..., Any]
+    ) -> Callable[..., Any]:
         def stand_in(*args: Any, **kwargs: Any) -> Any:
             calls["layer"] += 1
             if calls["layer"] > 1:
@@ -170,7 +176,7 @@ class TorchSplit:
                 pass
             else:
                 raise ModelError(
-                    f"expected the layer {type(self._layer).__qualname__} to be called in the model's forward; it was not"
+                    f"expected the layer {type(self._layer).__qualname__} to be called by the model; it was not"
                 )
         if self._to_inputs:
             self.spec = tree.LEAF if len(found) == 1 else tree.Spec("tuple", children=(tree.LEAF,) * len(found))
@@ -178,34 +184,37 @@ class TorchSplit:
             raise ModelError("expected the layer to give or take tensors; got none")
         return found, [record for _, record in done]
 
-    def _check(self, x: Any, kwargs: dict[str, Any], samples: int, values: list[Any], records: list[Record]) -> None:
+    def _check(
+        self,
+        leaves: list[torch.Tensor],
+        spec: tree.Spec,
+        batched: dict[str, Any],
+        shared: dict[str, Any],
+        values: list[Any],
+        records: list[Record],
+    ) -> None:
         """Run with another number of rows and see which tensors follow it."""
-        self._checked = True
-        if samples == 0:
-            self._checked = False
-            return
+        samples = int(leaves[0].shape[0])
         other = 1 if samples > 1 else 2
-        index = torch.zeros(other, dtype=torch.long)
 
-        def resized(value: Any) -> Any:
-            if not isinstance(value, torch.Tensor) or not _has_rows(value, samples):
-                return value
-            return value.index_select(0, index.to(value.device))
+        def resized(value: torch.Tensor) -> torch.Tensor:
+            return value.index_select(0, torch.zeros(other, dtype=torch.long, device=value.device))
 
         try:
-            leaves, spec = tree.flatten(x)
-            again, other_records = self._record(
-                tree.unflatten(spec, [resized(leaf) for leaf in leaves]), {k: resized(v) for k, v in kwargs.items()}
-            )
+            x = tree.unflatten(spec, [resized(leaf) for leaf in leaves])
+            again, others = self._record(x, {key: resized(value) for key, value in batched.items()} | shared)
         except Exception as error:
             if self._backend.is_out_of_memory(error):
                 raise
             return self._give_up("the model does not run with another number of rows")
-        pairs = [(r.leaves, o.leaves) for r, o in zip(records, other_records, strict=False)]
-        same_calls = [r.module for r in records] == [o.module for o in other_records]
         if any(_is_opaque(leaf) for record in records for leaf in record.leaves):
             return self._give_up("a module before it returns an object whose tensors cannot be told apart")
-        if not same_calls or not all(_follows(a, b, samples, other) for a, b in (*pairs, (values, again))):
+        same_calls = [record.module for record in records] == [record.module for record in others]
+        pairs = [
+            (values, again),
+            *((mine.leaves, theirs.leaves) for mine, theirs in zip(records, others, strict=False)),
+        ]
+        if not same_calls or not all(_follows(mine, theirs, samples, other) for mine, theirs in pairs):
             self._give_up("their outputs do not have one row per sample")
         return None
 

@@ -1,0 +1,62 @@
+"""The attributions of a call, leaf by leaf: joined over the blocks, in the dtype of the input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyig.contracts import Tensor
+from pyig.explainer.session import Outcome
+
+
+def numpy_leaves(outcome: Outcome) -> list[NDArray[Any]]:
+    """Return read-only numpy, (N, ...) or (N, K, ...): zeros off the path, NaN where a stopped run did not come."""
+    out = []
+    for i, like in enumerate(outcome.template):
+        moving = i in outcome.moving
+        dtype = outcome.backend.to_numpy(like[:0]).dtype if moving else np.dtype(np.float32)
+        leaf = np.zeros(_shape(outcome, like), dtype=dtype)
+        if moving:
+            _fill(leaf.reshape(_rows(outcome), *map(int, like.shape[1:])), outcome, outcome.moving.index(i))
+        leaf.flags.writeable = False
+        out.append(leaf)
+    return out
+
+
+def native_leaves(outcome: Outcome) -> list[Tensor]:
+    """Return the framework's tensors on the device of the input, never by way of the host."""
+    backend = outcome.backend
+    out = []
+    for i, like in enumerate(outcome.template):
+        parts = [block.attributions[outcome.moving.index(i)] for block in outcome.blocks] if i in outcome.moving else []
+        parts = [backend.from_numpy(part, like) if isinstance(part, np.ndarray) else part for part in parts]
+        missing = _rows(outcome) - sum(int(part.shape[0]) for part in parts)
+        if missing:
+            hole = np.full(
+                (missing, *map(int, like.shape[1:])), np.nan if i in outcome.moving else 0.0, dtype=np.float32
+            )
+            parts.append(backend.from_numpy(hole, like))
+        target = like if i in outcome.moving else parts[-1]
+        rows = backend.concat([backend.cast_like(part, target) for part in parts])
+        out.append(backend.reshape(rows, _shape(outcome, like)))
+    return out
+
+
+def _fill(rows: NDArray[Any], outcome: Outcome, position: int) -> None:
+    done = 0
+    for block in outcome.blocks:
+        part = block.attributions[position]
+        rows[done : done + len(part)] = part if isinstance(part, np.ndarray) else outcome.backend.to_numpy(part)
+        done += len(part)
+    rows[done:] = np.nan
+
+
+def _rows(outcome: Outcome) -> int:
+    return outcome.inputs.samples * outcome.target.top
+
+
+def _shape(outcome: Outcome, like: Tensor) -> tuple[int, ...]:
+    top = outcome.target.top
+    return (outcome.inputs.samples, *([top] if top > 1 else []), *map(int, like.shape[1:]))
