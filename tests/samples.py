@@ -79,6 +79,7 @@ def table(gap: float = 0.002, **changes: Any) -> Explanation:
         ]
     )
     phi = rng.normal(size=(3, 12)) * np.array([0.05, 0.3, 0.1, 0.04, 0.02, 0.25, 0.3, 0.6, 0.1, 0.9, 0.5, 0.4])
+    phi = phi * (x != x.mean(0))
     return make(x, phi, x.mean(0), gap, **({"targets": [1, 1, 0], "feature_names": FEATURES} | changes))
 
 

@@ -1,0 +1,81 @@
+"""Horizontal bars, longest first, with a remainder, so that all bars together are F(x) - F(x')."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyig.explanation import Explanation
+from pyig.views.colours import hex_of
+from pyig.views.figure import bare, figure_of, new_figure
+from pyig.views.ranking import Ranking, rank
+from pyig.views.shapes import pick
+from pyig.views.words import equation, heading, number, plural, shorten, signed
+
+REST = "#8c8c8c"
+LABEL = 44
+
+
+def bars(explanation: Explanation, sample: int = 0, target: int = 0, top: int | None = 10, ax: Any = None) -> Any:
+    """Draw the features of one sample as bars.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to draw.
+    sample, target : int
+        Positions of the sample, and of the target among its targets.
+    top : int or None
+        Bars for features; the others share a grey one. None draws all.
+    ax : matplotlib Axes, optional
+        Draw here instead of in a new figure.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Orange bars raise F, blue bars lower it. A hatched bar is what the attributions lack to F(x) - F(x'); it
+        appears when it is long enough to be seen.
+    """
+    i, k = pick(explanation, sample, target)
+    ranking = rank(explanation, i, k, top)
+    labels, amounts, colours = _bars(ranking)
+    figure = figure_of(ax) if ax is not None else new_figure(6.4, 1.4 + 0.3 * len(labels))
+    ax = ax if ax is not None else figure.add_subplot()
+    drawn = ax.barh(range(len(labels)), amounts, height=0.72, color=colours)
+    if ranking.gap_shows:
+        drawn[-1].set(facecolor="none", edgecolor=REST, hatch="////")
+    for place, (amount, figure_text) in enumerate(zip(amounts, signed(amounts), strict=True)):
+        ax.annotate(
+            figure_text,
+            (amount, place),
+            xytext=(4 if amount >= 0 else -4, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if amount >= 0 else "right",
+            fontsize="small",
+        )
+    ax.axvline(0, color=ax.xaxis.label.get_color(), linewidth=0.8)
+    ax.set_yticks(range(len(labels)), labels, parse_math=False)  # a feature may be called $US
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.margins(x=0.16, y=0.02)
+    ax.locator_params(axis="x", nbins=6)
+    bare(ax, "bottom")
+    title = f"{heading(explanation, i, k)}\n{equation(explanation, i, k)}"
+    ax.set_title(title, loc="left", fontsize="medium", parse_math=False)
+    ax.set_xlabel("contribution to the difference")
+    return figure
+
+
+def _bars(ranking: Ranking) -> tuple[list[str], list[float], list[str]]:
+    labels = [f"{shorten(row.label, LABEL)} = {number(row.value)}" for row in ranking.rows]
+    amounts = [row.attribution for row in ranking.rows]
+    colours = [hex_of(0.9 if amount > 0 else -0.9) for amount in amounts]
+    if ranking.others:
+        labels.append(plural(ranking.others, "other feature"))
+        amounts.append(ranking.remainder)
+        colours.append(REST)
+    if ranking.gap_shows:
+        labels.append("completeness gap")
+        amounts.append(ranking.missing)
+        colours.append("none")
+    return labels, amounts, colours

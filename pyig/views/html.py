@@ -1,0 +1,109 @@
+"""The report: a fragment for a notebook cell, and a page of its own that loads nothing and runs nothing."""
+
+from __future__ import annotations
+
+from pyig.explanation import Explanation
+from pyig.views.curve import curve
+from pyig.views.markup import Html, esc, name
+from pyig.views.pictures import picture_row
+from pyig.views.shapes import kind_of
+from pyig.views.skeleton import fragment_of, page_of
+from pyig.views.tables import bar_table, summary
+from pyig.views.words import equation, heading, number, plural
+
+NOTEBOOK_SAMPLES, NOTEBOOK_ROWS = 3, 10
+PAGE_SAMPLES, PAGE_ROWS = 20, 500
+BUDGET = 200_000  # bytes of the three pictures of a sample in a notebook, which saves its outputs
+
+NOTE = (
+    "Attributions of one sample add up to F(x) - F(x'), but for the completeness gap. A small gap is necessary, not "
+    "sufficient; the error is an estimate, not a guarantee."
+)
+
+
+def html(explanation: Explanation, samples: int = NOTEBOOK_SAMPLES, top: int | None = 10) -> Html:
+    """Return the explanation as markup for a notebook cell; colours follow the notebook's theme.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to show.
+    samples : int
+        How many samples to show in detail; ten rows of all are listed.
+    top : int or None
+        Features per sample.
+    """
+    limit = 224 if min(samples, len(explanation)) <= 1 else 112
+    several = explanation.values.size > 1
+    parts = [f"<p><b>{esc(_title(explanation))}</b><br>{esc(explanation.verdict())}</p>"]
+    parts += [summary(explanation, NOTEBOOK_ROWS)] if several else []
+    parts += [_details(explanation, samples, top, limit, BUDGET, own_heading=False)]
+    return Html(fragment_of("".join(parts)))
+
+
+def page(explanation: Explanation, samples: int = PAGE_SAMPLES, top: int | None = 15, title: str | None = None) -> str:
+    """Return the explanation as one self-contained page.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to show.
+    samples : int
+        How many samples to show in detail; up to 500 rows of all are listed.
+    top : int or None
+        Features per sample.
+    title : str, optional
+        Heading of the page.
+    """
+    title = title if title is not None else _title(explanation)
+    parts = [
+        f"<h1>{name(title)}</h1><p>{esc(explanation.verdict())}</p>",
+        f"<h2>Samples</h2>{summary(explanation, PAGE_ROWS)}" if explanation.values.size else "",
+        _details(explanation, samples, top, 448, 1 << 30, own_heading=True),
+        f"<h2>How this was made</h2>{_record(explanation)}",
+        f"<p>{esc(NOTE)}</p>",
+    ]
+    return page_of(esc(title), "".join(parts))
+
+
+def _title(explanation: Explanation) -> str:
+    model = explanation.meta.get("model")
+    return f"Integrated Gradients{f' of {model}' if model else ''}: {plural(len(explanation), 'sample')}"
+
+
+def _details(e: Explanation, samples: int, top: int | None, limit: int, budget: int, own_heading: bool) -> str:
+    kind = kind_of(e)
+    parts: list[str] = []
+    targets = 1 if e.values.ndim == 1 else e.values.shape[1]
+    for i in range(min(samples, len(e))):
+        for k in range(targets):
+            caption = equation(e, i, k) if own_heading else f"{heading(e, i, k)}: {equation(e, i, k)}"
+            parts += [f"<h2>{name(heading(e, i, k))}</h2>"] if own_heading else []
+            if kind == "image":
+                parts.append(picture_row(e, i, k, caption, limit, budget))
+            else:
+                parts.append(bar_table(e, i, k, top, caption))
+            opened = "" if bool(e.converged.reshape(len(e), -1)[i, k]) else " open"
+            parts.append(f"<details{opened}><summary>F along the path</summary>{curve(e, i, k)}</details>")
+    left = len(e) - samples
+    if left > 0:
+        parts.append(f"<p>{plural(left, 'more sample')} not shown in detail.</p>")
+    return "".join(parts)
+
+
+def _record(explanation: Explanation) -> str:
+    """List how the result was made: whatever meta holds, lists and versions included."""
+    lines = []
+    for key, value in explanation.meta.items():
+        if value is None or value == [] or value == {}:
+            continue
+        items = [f"{k} {v}" for k, v in value.items()] if isinstance(value, dict) else value
+        shown = (
+            "; ".join(map(str, items))
+            if isinstance(items, list)
+            else items
+            if isinstance(items, str)
+            else number(items)
+        )
+        lines.append(f'<tr><th scope="row" align="left">{esc(key)}</th><td>{esc(shown)}</td></tr>')
+    return f"<table>{''.join(lines)}</table>"

@@ -1,0 +1,64 @@
+"""What an array looks like: a table, a picture and where its channels are, or neither."""
+
+from __future__ import annotations
+
+from pyig.errors import InputError
+from pyig.explanation import Explanation
+from pyig.explanation.arrays import Leaf
+
+CHANNELS = 4
+LEAST_SIDE = 4
+MOST_SLENDER = 8  # a longer strip is more likely a sequence of embeddings than a picture
+
+
+def layout_of(shape: tuple[int, ...]) -> str | None:
+    """Name the axes of one sample of a picture: ``"hw"``, ``"hwc"``, ``"chw"``; None for anything else.
+
+    Examples
+    --------
+    >>> layout_of((28, 28)), layout_of((3, 224, 200)), layout_of((32, 32, 3)), layout_of((12, 768))
+    ('hw', 'chw', 'hwc', None)
+    """
+    candidates = {"hw": shape} if len(shape) == 2 else {}
+    if len(shape) == 3:
+        candidates |= {"hwc": shape[:2]} if shape[2] <= CHANNELS else {}
+        candidates |= {"chw": shape[1:]} if shape[0] <= CHANNELS else {}
+    for layout, sides in candidates.items():
+        if min(sides) >= LEAST_SIDE and max(sides) <= MOST_SLENDER * min(sides):
+            return layout
+    return None
+
+
+def kind_of(explanation: Explanation) -> str:
+    """Choose the view that fits the input."""
+    leaves = explanation.leaves()
+    if not len(explanation):
+        return "text"
+    if all(leaf.inputs.ndim <= 2 for leaf in leaves):
+        return "bars"
+    return "image" if len(leaves) == 1 and layout_of(leaves[0].inputs.shape[1:]) else "text"
+
+
+def picture_leaf(explanation: Explanation, name: str | None = None) -> tuple[Leaf, str]:
+    """Return the leaf to draw and its layout: the one named, else the only picture among the leaves."""
+    leaves = explanation.leaves()
+    found = [(leaf, layout_of(leaf.inputs.shape[1:])) for leaf in leaves if name is None or leaf.name == name]
+    pictures = [(leaf, layout) for leaf, layout in found if layout is not None]
+    if len(pictures) == 1:
+        return pictures[0]
+    shapes = ", ".join(f"{leaf.name or 'x'} {leaf.inputs.shape}" for leaf in leaves)
+    if pictures:
+        raise InputError(f"expected leaf= to name one picture among several; the input has {shapes}")
+    raise InputError(
+        f"expected a picture (N, H, W), (N, H, W, C) or (N, C, H, W) with C <= {CHANNELS}"
+        f"{'' if name is None else f' named {name!r}'}; the input has {shapes}. Use kind='bars' or kind='text'"
+    )
+
+
+def pick(explanation: Explanation, sample: int, target: int) -> tuple[int, int]:
+    """Check the positions of a sample and of a target among its targets; negative ones count from the end."""
+    count = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
+    for kind, index, length in (("sample", sample, len(explanation)), ("target", target, count)):
+        if not -length <= index < length:
+            raise InputError(f"expected the position of a {kind} below {length}; got {kind}={index}")
+    return sample % len(explanation), target % count
