@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyig import tree
 from pyig.contracts import Forward, Head, Ints
 from pyig.errors import InputTypeError, ModelError
 
@@ -23,8 +24,9 @@ class CallableBackend:
     model : callable
         ``model(*leaves)`` -> array (R,), (R, C) or of higher rank; a dict input is passed as keywords.
     gradient : callable
-        For outputs (R,): ``gradient(*leaves)`` -> dF/d(leaf), one array per leaf. For outputs of higher rank:
-        ``gradient(*leaves, cotangent=c)`` -> the VJP with the cotangent c, shaped like the outputs.
+        For outputs (R,): ``gradient(*leaves)`` -> dF/d(leaf), one array per leaf; integer leaves may be left out.
+        For outputs of higher rank: ``gradient(*leaves, cotangent=c)`` -> the VJP with the cotangent c, shaped like the
+        outputs.
     """
 
     name = "callable"
@@ -72,11 +74,11 @@ class CallableBackend:
         values, cotangent = head(self, outputs, index)
         x, kwargs = self._last
         if outputs.ndim <= 1:
-            found = _tuple(self._apply(self._gradient, x, kwargs))
+            found = self._moving(_tuple(self._apply(self._gradient, x, kwargs)), x)
             scale = cotangent.reshape(-1)
             grads = [None if g is None else g * scale.reshape(-1, *[1] * (np.ndim(g) - 1)) for g in found]
         else:
-            grads = list(_tuple(self._apply(self._gradient, x, {**kwargs, "cotangent": cotangent})))
+            grads = self._moving(_tuple(self._apply(self._gradient, x, {**kwargs, "cotangent": cotangent})), x)
         for grad, point in zip(grads, points, strict=False):
             if grad is not None and grad.shape != point.shape:
                 raise ModelError(f"expected gradient() to return shape {point.shape}; got {grad.shape}")
@@ -193,6 +195,13 @@ class CallableBackend:
     def cast_like(self, tensor: Array, like: Array) -> Array:
         """Return the tensor in the dtype of `like`."""
         return tensor.astype(like.dtype, copy=False)
+
+    def _moving(self, found: Sequence[Array | None], x: Any) -> list[Array | None]:
+        """Leave out the entries of integer leaves, which are held fixed, where `gradient` has one for every leaf."""
+        leaves, _ = tree.flatten(x)
+        if len(found) != len(leaves):
+            return list(found)
+        return [grad for grad, leaf in zip(found, leaves, strict=True) if self.is_floating(leaf)]
 
     def _apply(self, function: Callable[..., Any], x: Any, kwargs: dict[str, Any]) -> Any:
         if isinstance(x, dict):
