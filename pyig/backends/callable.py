@@ -79,11 +79,13 @@ class CallableBackend:
             grads = [None if g is None else g * scale.reshape(-1, *[1] * (np.ndim(g) - 1)) for g in found]
         else:
             grads = self._moving(_tuple(self._apply(self._gradient, x, {**kwargs, "cotangent": cotangent})), x)
-        for grad, point in zip(grads, points, strict=False):
-            if grad is not None and grad.shape != point.shape:
-                raise ModelError(f"expected gradient() to return shape {point.shape}; got {grad.shape}")
         if len(grads) != len(points):
             raise ModelError(f"expected gradient() to return {len(points)} arrays, one per input; got {len(grads)}")
+        for grad, point in zip(grads, points, strict=True):
+            if grad is not None and np.shape(grad) != point.shape:
+                raise ModelError(f"expected gradient() to return shape {point.shape}; got {np.shape(grad)}")
+        # The rows are combined in the dtype of the points, which a function with float64 constants does not keep.
+        grads = [None if g is None else np.asarray(g, dtype=p.dtype) for g, p in zip(grads, points, strict=True)]
         return values, grads
 
     def is_out_of_memory(self, error: BaseException) -> bool:
