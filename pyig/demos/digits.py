@@ -35,12 +35,13 @@ def run(trainer: Trainer, report: Path) -> Iterator[str]:
     model = trainer.digits(images[train], labels[train], SEED)
     yield f"Handwritten digits, 8 x 8 pixels: {len(train)} to learn from, {len(test)} held out."
     yield f"A convolutional network, {trainer.label}, fitted in {time.perf_counter() - start:.1f} s."
-    right = float(np.mean(trainer.predict(model, images[test]).argmax(axis=1) == labels[test]))
-    yield f"It reads {right:.1%} of the held-out images right."
+    images, labels = images[test], labels[test]
+    reads = trainer.predict(model, images).argmax(axis=1)
+    yield f"It reads {np.mean(reads == labels):.1%} of the held-out images right."
 
-    chosen = np.array([test[np.flatnonzero(labels[test] == digit)[0]] for digit in range(10)])
+    chosen = np.array([np.flatnonzero(labels == digit)[0] for digit in range(10)])
     start = time.perf_counter()
-    explained = IntegratedGradients(model).explain(images[chosen], target="predicted")
+    explained = IntegratedGradients(model).explain(images[chosen], target=reads[chosen])
     seconds = time.perf_counter() - start
     yield ""
     yield "Each image is compared with a black one. A pixel's share is what it adds to the score (logit) of the"
@@ -50,10 +51,10 @@ def run(trainer: Trainer, report: Path) -> Iterator[str]:
     for i, row in enumerate(chosen):
         total = explained.attributions[i].sum()
         yield (
-            f"{labels[row]:5d}  {explained.targets[i]:7d}  {explained.values[i]:6.2f}  "
+            f"{labels[row]:5d}  {reads[row]:7d}  {explained.values[i]:6.2f}  "
             f"{explained.baseline_values[i]:8.2f}  {total:13.2f}  {explained.deltas[i]:+8.0e}"
         )
     yield ""
-    yield f"{int(explained.n_evals.sum())} gradients in {seconds:.2f} s."
-    explained.to_html(report)
+    yield f"{int(explained.n_evals.sum())} gradients in {seconds:.2f} s; {explained.verdict()}."
+    explained.to_html(report, title="Digits: which pixels make the network read them as it does")
     yield f"The pictures are in {report}"

@@ -37,15 +37,12 @@ class Table:
     x : float32 (N, D)
     y : float32 (N,)
         1 where a vessel is narrowed.
-    patients : int64 (N,)
-        Line of the patient in the file, from 1.
     names : tuple of str
         ``"age"``, ``"cp=asymptomatic"``, ...
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.float32]
-    patients: NDArray[np.int64]
     names: tuple[str, ...]
 
 
@@ -71,8 +68,7 @@ def read(held_out: float = 0.25, seed: int = 0) -> tuple[Table, Table]:
             columns.append(np.array([float(cell) if cell else middle for cell in cells], np.float32))
             names.append(name)
     x, y = np.stack(columns, axis=1), np.array([row["target"] for row in rows], np.float32)
-    parts = [Table(x[part], y[part], part.astype(np.int64) + 1, tuple(names)) for part in (train, np.sort(test))]
-    return parts[0], parts[1]
+    return Table(x[train], y[train], tuple(names)), Table(x[test], y[test], tuple(names))
 
 
 def describe(name: str, value: float) -> str:
