@@ -55,7 +55,8 @@ def test_the_difference_of_the_two_estimates_the_error(name: str, n: int) -> Non
     rule = make_rule(name, n)
     exact = (np.e**2 - 1) / 2
     mine, half = (float(w @ np.exp(2 * rule.nodes)) for w in (rule.weights, rule.half_weights))
-    assert abs(mine - exact) <= abs(mine - half) * 1.5 + 1e-14  # of order one the two are equal in the limit only
+    # Of order one the two are equal in the limit only.
+    assert abs(mine - exact) <= abs(mine - half) * (1.5 if n >= 9 else 2.5) + 1e-14
 
 
 @pytest.mark.parametrize("n", [1, 2])
