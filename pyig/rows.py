@@ -7,6 +7,7 @@ An open path owns a slot; slots are used again, so memory does not grow with the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,7 +131,7 @@ class HostRows:
     def results(self) -> list[list[Tensor]]:
         """Return the results, [leaf][weight row], as float64 numpy (results, ...)."""
         return [
-            [total[:, layer].reshape(-1, *like.shape[1:]) for layer in range(self._layers)]
+            [total[:, layer].reshape(len(total), *like.shape[1:]) for layer in range(self._layers)]
             for total, like in zip(self._results, self._ends.stop, strict=True)
         ]
 
@@ -248,7 +249,9 @@ def rows_for(backend: Backend, ends: Ends, weight_rows: int) -> HostRows | Devic
 
 
 def _matrix(leaf: NDArray[Any]) -> NDArray[Any]:
-    return leaf.reshape(len(leaf), -1)
+    """Return (rows, features) with contiguous rows: a view where the leaf allows, as it nearly always does."""
+    flat = leaf.reshape(len(leaf), math.prod(leaf.shape[1:]))
+    return flat if flat.strides[1] == flat.itemsize else np.ascontiguousarray(flat)
 
 
 def _grown(total: Floats, capacity: int) -> Floats:

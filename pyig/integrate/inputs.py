@@ -53,7 +53,7 @@ def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None)
     if not raw:
         raise InputError("expected at least one array in the input; got an empty structure")
     names = tree.names(spec)
-    leaves = [backend.asarray(leaf) for leaf in raw]
+    leaves = [backend.asarray(_plain(leaf, name)) for leaf, name in zip(raw, names, strict=True)]
     samples = _count(leaves, names)
     if samples == 0:
         raise InputError(
@@ -156,7 +156,16 @@ def _match(inputs: Inputs, given: Any) -> list[Any]:
 
 
 def _as_tensor(backend: Backend, value: Any) -> Any:
-    return backend.asarray(value) if isinstance(value, np.ndarray) else value
+    return backend.asarray(_plain(value)) if isinstance(value, np.ndarray) else value
+
+
+def _plain(leaf: Any, name: str = "") -> Any:
+    """Return numpy in the order of rows and bytes that every framework and the core can read; else the leaf itself."""
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    if np.any(getattr(leaf, "mask", False)):
+        raise InputError(f"expected {name or 'the input'} without masked entries. Fill or drop missing values first")
+    return np.asarray(leaf, dtype=leaf.dtype.newbyteorder("="), order="C")
 
 
 def _count(leaves: Sequence[Tensor], names: Sequence[str]) -> int:
