@@ -17,6 +17,16 @@ from pyig.contracts import Forward, Head, Ints
 from pyig.errors import InputTypeError, ModelError
 
 _HOST_DTYPES = (torch.float32, torch.float64)
+_DTYPES = (
+    "expected the input in the dtype of the model's weights. Cast it (x.float()), or cast the model (model.double())"
+)
+_HINTS = {  # what torch says of inputs that do not fit, and what to do about it
+    "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. Pass "
+    "integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
+    "must have the same dtype": _DTYPES,
+    "should be the same": _DTYPES,
+    "on the same device": "expected the input on the device of the model. Move it (x.to(device)), or pass numpy",
+}
 
 
 class TorchBackend:
@@ -52,11 +62,17 @@ class TorchBackend:
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call the model: a dict as keywords, a list or tuple as positions; a Keras model takes its structure whole."""
-        if hasattr(self._model, "stop_training"):  # Keras' own mark: its models take one structured argument
-            return self._model(x, **kwargs)
-        if isinstance(x, dict):
-            return self._model(**x, **kwargs)
-        return self._model(*x, **kwargs) if isinstance(x, (list, tuple)) else self._model(x, **kwargs)
+        try:
+            if hasattr(self._model, "stop_training"):  # Keras' own mark: its models take one structured argument
+                return self._model(x, **kwargs)
+            if isinstance(x, dict):
+                return self._model(**x, **kwargs)
+            return self._model(*x, **kwargs) if isinstance(x, (list, tuple)) else self._model(x, **kwargs)
+        except RuntimeError as error:
+            hint = next((hint for sign, hint in _HINTS.items() if sign in str(error)), None)
+            if hint is None:
+                raise
+            raise ModelError(f"{hint}. Torch said: {str(error).splitlines()[0]}") from error
 
     def is_tensor(self, value: object) -> bool:
         """Torch tensors."""
@@ -119,7 +135,10 @@ class TorchBackend:
     def asarray(self, x: Any) -> torch.Tensor:
         """Detach a tensor; move numpy to the model's device, floats in the model's dtype."""
         if isinstance(x, torch.Tensor):
-            return x.detach()
+            if x.layout != torch.strided:
+                raise InputTypeError(f"expected a dense tensor; got layout {x.layout}. Pass x.to_dense()")
+            x = x.detach()
+            return x.contiguous() if self.on_host(x) else x  # once here, not once per block of samples
         array = np.ascontiguousarray(x)
         if array.dtype.kind not in "fiub":
             raise InputTypeError(f"expected numbers for a torch model; got an array of dtype {array.dtype}")
