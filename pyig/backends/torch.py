@@ -21,8 +21,8 @@ _DTYPES = (
     "expected the input in the dtype of the model's weights. Cast it (x.float()), or cast the model (model.double())"
 )
 _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
-    "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. Pass "
-    "integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
+    "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. "
+    "Pass integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
     "must have the same dtype": _DTYPES,
     "should be the same": _DTYPES,
     "on the same device": "expected the input on the device of the model. Move it (x.to(device)), or pass numpy",
@@ -213,6 +213,8 @@ class TorchBackend:
         self, function: Callable[[torch.Tensor], torch.Tensor], outputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ``function(outputs)`` (R,) and its gradient."""
+        if not outputs.is_floating_point():
+            raise ModelError(f"expected floating outputs for the target function; got dtype {outputs.dtype}")
         with torch.enable_grad():
             leaf = outputs.detach().requires_grad_()
             values = function(leaf)
@@ -220,6 +222,11 @@ class TorchBackend:
             if not isinstance(values, torch.Tensor) or values.numel() != rows:
                 got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__qualname__
                 raise ModelError(f"expected the target function to return one number per row ({rows}); got {got}")
+            if not values.requires_grad:
+                raise ModelError(
+                    "expected a target function of differentiable operations; got values without a gradient. Look for "
+                    "detach, argmax, comparisons or a way through numpy in it"
+                )
             (cotangent,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach().reshape(-1), cotangent
 
