@@ -63,7 +63,7 @@ class TorchBackend:
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call the model: a dict as keywords, a list or tuple as positions; a Keras model takes its structure whole."""
         try:
-            if hasattr(self._model, "stop_training"):  # Keras' own mark: its models take one structured argument
+            if hasattr(self._model, "compute_output_shape"):  # Keras' mark: its models take one structured argument
                 return self._model(x, **kwargs)
             if isinstance(x, dict):
                 return self._model(**x, **kwargs)
@@ -137,8 +137,8 @@ class TorchBackend:
         if isinstance(x, torch.Tensor):
             if x.layout != torch.strided:
                 raise InputTypeError(f"expected a dense tensor; got layout {x.layout}. Pass x.to_dense()")
-            x = x.detach()
-            return x.contiguous() if self.on_host(x) else x  # once here, not once per block of samples
+            known: torch.Tensor = x.detach()
+            return known.contiguous() if self.on_host(known) else known  # once here, not once per block of samples
         array = np.ascontiguousarray(x)
         if array.dtype.kind not in "fiub":
             raise InputTypeError(f"expected numbers for a torch model; got an array of dtype {array.dtype}")
