@@ -139,7 +139,7 @@ class TorchBackend:
                 raise InputTypeError(f"expected a dense tensor; got layout {x.layout}. Pass x.to_dense()")
             known: torch.Tensor = x.detach()
             return known.contiguous() if self.on_host(known) else known  # once here, not once per block of samples
-        array = np.ascontiguousarray(x)
+        array = np.asarray(x, order="C")  # not ascontiguousarray, which gives a lone number an axis
         if array.dtype.kind not in "fiub":
             raise InputTypeError(f"expected numbers for a torch model; got an array of dtype {array.dtype}")
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())
