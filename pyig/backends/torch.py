@@ -79,15 +79,15 @@ class TorchBackend:
         return isinstance(value, torch.Tensor)
 
     def gives_probabilities(self) -> bool | None:
-        """Look at the module that was registered last: softmax and sigmoid are certain, linear is certain too."""
-        if self._module is None:
+        """Look at the last module of a Sequential; of other modules the order of the calls is not known."""
+        last = self._module
+        while isinstance(last, torch.nn.Sequential) and len(last):
+            last = last[-1]
+        if last is self._module:
             return None
-        last = [m for m in self._module.modules() if not list(m.children())][-1:]
-        if isinstance(self._module, torch.nn.Sequential) and last:
-            if isinstance(last[0], (torch.nn.Softmax, torch.nn.Sigmoid)):
-                return True
-            return False if isinstance(last[0], torch.nn.Linear) else None
-        return None
+        if isinstance(last, (torch.nn.Softmax, torch.nn.Sigmoid)):
+            return True
+        return False if isinstance(last, torch.nn.Linear) else None
 
     def value(self, forward: Forward, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the outputs without a graph."""
