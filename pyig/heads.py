@@ -71,7 +71,8 @@ class TargetHead:
     kind : str
         What the model gives: ``"logits"`` or ``"probabilities"``.
     binary : bool
-        The model gives one logit z; it is read as the two logits [0, z], so that the classes are 0 and 1.
+        The model gives one number; a logit z is read as the two logits [0, z], a probability p as [1 - p, p], so that
+        the classes are 0 and 1 either way.
     """
 
     value: str = "output"
@@ -83,14 +84,21 @@ class TargetHead:
         scalar = SCALARS[self.kind, self.value]
         flat = ops.flat(outputs)
         if self.binary:
-            flat = ops.with_zero_column(flat)
+            flat = _both_classes(ops, flat, index[0], self.kind)
         value, cotangent = scalar(ops, flat, index[0])
         if len(index) == 2:
             other, other_cotangent = scalar(ops, flat, index[1])
             value, cotangent = value - other, cotangent - other_cotangent
         if self.binary:
-            cotangent = cotangent[:, 1:]
+            both = cotangent
+            cotangent = both[:, 1:] if self.kind == "logits" else both[:, 1:] - both[:, :1]
         return value, ops.reshape_like(cotangent, outputs)
+
+
+def _both_classes(ops: Backend, flat: Tensor, index: Tensor, kind: str) -> Tensor:
+    """Return (R, 2) from (R, 1): ``[0, z]`` or ``[1 - p, p]``."""
+    wide = ops.with_zero_column(flat)
+    return wide if kind == "logits" else wide + ops.one_hot(index * 0, wide) * (1.0 - flat)
 
 
 @dataclass(frozen=True)

@@ -135,11 +135,15 @@ class Probe:
         head = self._head
         if isinstance(head, TargetHead) and head.binary:
             shape = (shape[0], 2)
-            if target.kind == "default":  # one logit: the positive class
+            if target.kind == "default":  # one output: the positive class
                 target = Target("same", np.array([1]))
 
         def scores() -> Any:
-            return self.backend.to_numpy(outputs)
+            found = self.backend.to_numpy(outputs)
+            if shape == tuple(outputs.shape):
+                return found
+            middle = 0.0 if self.kind == "logits" else 0.5  # of two classes the second wins beyond it
+            return np.stack([np.full(len(found), middle), found.reshape(-1)], axis=1)
 
         found = target.resolve(samples, shape, scores)
         if contrast is None:
@@ -177,7 +181,7 @@ class Probe:
             )
         self.kind = self._output_kind or self._recognise(outputs)
         single = len(outputs.shape) < 2 or outputs.shape[1] == 1
-        self._head = TargetHead(str(value), self.kind, binary=single and self.kind == "logits")
+        self._head = TargetHead(str(value), self.kind, binary=single)
 
     def _recognise(self, outputs: Tensor) -> str:
         """Recognise probabilities by the head of the graph, or by rows that sum to 1."""
@@ -185,12 +189,12 @@ class Probe:
         if known is not None:
             return "probabilities" if known else "logits"
         rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
-        if rows.ndim == 2 and rows.shape[1] > 1:
-            sums_to_one = np.abs(rows.sum(axis=1) - 1).max() < 1e-3 and rows.min() >= 0
-            return "probabilities" if sums_to_one else "logits"
+        several = rows.ndim == 2 and rows.shape[1] > 1
         if rows.min() < 0 or rows.max() > 1:
             return "logits"
+        if several and np.abs(rows.sum(axis=1) - 1).max() < 1e-3:
+            return "probabilities"
         raise InputError(
-            "cannot tell whether the model's single output is a logit or a probability; "
+            "cannot tell whether the model gives logits or probabilities: all of its outputs lie between 0 and 1; "
             'pass output_kind="logits" or output_kind="probabilities"'
         )
