@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from keras_nets import X, by_hand, grads, net
@@ -69,6 +70,20 @@ def test_eager_execution_stays_eager_where_the_user_asked_for_it(asked: str) -> 
     finally:
         tf.config.run_functions_eagerly(False)
     assert runs == [6, 6, 6]
+
+
+def test_tables_with_other_row_labels_are_the_same_step() -> None:
+    runs: list[Any] = []
+
+    def model(x: Any) -> Any:
+        runs.append(x.shape[0])
+        return tf.reduce_sum(x * x, axis=1)
+
+    ig = pyig.IntegratedGradients(model, backend="tensorflow")
+    for start in range(6):
+        table = pd.DataFrame(X, index=range(start, start + len(X)), columns=["a", "b", "c"])
+        ig.explain(table, n_steps=4)
+    assert runs.count(None) == 2  # one for the ends, one for the loop
 
 
 def by_data(x: Any) -> Any:
