@@ -170,7 +170,7 @@ def _check_finite(batch: Batch, values: Floats, slopes: Floats, paths: Paths) ->
         what = f"the model's value is {values[row]}"
     else:
         leaf = paths.names[int(np.flatnonzero(bad_slope[:, row])[0])]
-        what = f"the gradient with respect to {leaf or 'the input'} is not finite"
+        what = f"the gradient with respect to {_label(leaf)} is not finite"
     raise NonFiniteError(
         f"expected finite values and gradients on the path; for sample {sample} at alpha={batch.alphas[row]:.6g} "
         f"{what}. "
@@ -179,9 +179,13 @@ def _check_finite(batch: Batch, values: Floats, slopes: Floats, paths: Paths) ->
 
 
 def _check_used(grads: Sequence[Tensor | None], names: Sequence[str]) -> None:
-    unused = [name or "the input" for grad, name in zip(grads, names, strict=True) if grad is None]
+    unused = [_label(name) for grad, name in zip(grads, names, strict=True) if grad is None]
     if unused:
         raise InputError(
             f"expected every input to matter; the output does not depend on {', '.join(unused)}. "
             "Pass allow_unused=True for zero attributions there, or leave the input out"
         )
+
+
+def _label(name: str) -> str:
+    return f"input {name!r}" if name else "the input"
