@@ -35,6 +35,8 @@ class CallableBackend:
     def __init__(self, model: Callable[..., Any], gradient: Callable[..., Any] | None = None) -> None:
         if gradient is None:
             raise InputTypeError("expected gradient= for a numpy function; got none. Or pass tensors of a framework")
+        if not callable(gradient):
+            raise InputTypeError(f"expected gradient= as a function; got {type(gradient).__qualname__}")
         self._model = model
         self._gradient = gradient
         self._last = threading.local()  # the arguments of the forward that `gradient` is about to be asked for
@@ -215,4 +217,6 @@ class CallableBackend:
 def _tuple(found: Any, x: Any) -> Sequence[Array | None]:
     if isinstance(found, dict) and isinstance(x, dict):
         return [found.get(key) for key in x]
+    if found is None:
+        return [None]
     return list(found) if isinstance(found, (list, tuple)) else [np.asarray(found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyig import _core, tree
 from pyig.contracts import Backend, Tensor
-from pyig.errors import InputError
+from pyig.errors import InputError, InputTypeError
 from pyig.explainer.leaves import native_leaves, numpy_leaves
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
@@ -45,7 +46,7 @@ def assemble(
         converged=converged,
         targets=_targets(outcome, fill),
         feature_names=names,
-        output_names=output_names,
+        output_names=_output_names(outcome, output_names),
         meta=_meta(outcome, options, model, bool(complete.all())),
         **_path(outcome),
     )
@@ -158,14 +159,32 @@ def _targets(outcome: Outcome, fill: _Fill) -> NDArray[np.int64] | None:
 
 def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ...] | None:
     if given is not None:
-        names = tuple(str(name) for name in given)
-        size = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in outcome.template)
-        if len(names) != size:
-            raise InputError(f"expected {size} feature_names, one per feature; got {len(names)}")
-        return names
+        return check_names("feature_names", given, feature_count(outcome.template))
     if outcome.spec.kind == "frame" and not layered:
         return tuple(str(key) for key in outcome.spec.keys)
     return None
+
+
+def _output_names(outcome: Outcome, given: Any) -> tuple[str, ...] | None:
+    if given is None or outcome.custom_target or not outcome.blocks:
+        return None
+    binary = getattr(outcome.probe.head, "binary", False)
+    return check_names("output_names", given, 2 if binary else math.prod(outcome.probe.output_shape[1:]))
+
+
+def feature_count(leaves: Sequence[Tensor]) -> int:
+    """Return the number of features of one sample."""
+    return sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in leaves)
+
+
+def check_names(what: str, given: Any, count: int) -> tuple[str, ...]:
+    """Return names as a tuple, one for each of `count` things."""
+    if isinstance(given, str):
+        raise InputTypeError(f"expected {what}= as a sequence of names; got the text {given!r}")
+    names = tuple(str(name) for name in given)
+    if len(names) != count:
+        raise InputError(f"expected {count} {what}; got {len(names)}")
+    return names
 
 
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:

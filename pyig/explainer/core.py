@@ -8,7 +8,7 @@ from typing import Any
 from pyig import backends, tree
 from pyig.contracts import Backend
 from pyig.errors import InputTypeError
-from pyig.explainer.assemble import assemble, native
+from pyig.explainer.assemble import assemble, check_names, feature_count, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
 from pyig.explanation import Explanation
@@ -48,6 +48,8 @@ class IntegratedGradients:
         gradient: Callable[..., Any] | None = None,
         output: str | int | None = None,
     ) -> None:
+        if isinstance(model, type):
+            raise InputTypeError(f"expected a model; got the class {model.__qualname__}. Pass an instance of it")
         if not callable(model):
             raise InputTypeError(
                 f"expected a model that can be called; got {type(model).__module__}.{type(model).__qualname__}"
@@ -130,6 +132,8 @@ class IntegratedGradients:
             Each says what was expected, what came, and what to do.
         """
         settings = Options.read(options)
+        if feature_names is not None and settings.layer is None:
+            check_names("feature_names", feature_names, feature_count(tree.flatten(x)[0]))
         outcome = self._run(x, baselines, target, settings)
         return assemble(outcome, settings, self.model, feature_names, output_names)
 
