@@ -20,6 +20,7 @@ _HOST_DTYPES = (torch.float32, torch.float64)
 _DTYPES = (
     "expected the input in the dtype of the model's weights. Cast it (x.float()), or cast the model (model.double())"
 )
+_DEVICES = "expected the input on the device of the model. Move it (x.to(device)), or pass numpy"
 _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
     "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. "
     "Pass integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
@@ -27,7 +28,8 @@ _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
     "should be the same": _DTYPES,
     "more than 1 value per channel": "expected a model in evaluation mode: batch statistics need more than one row. "
     "Call model.eval() first",
-    "on the same device": "expected the input on the device of the model. Move it (x.to(device)), or pass numpy",
+    "on the same device": _DEVICES,
+    "not on the expected device": _DEVICES,
 }
 
 
