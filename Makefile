@@ -68,4 +68,5 @@ $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-build-isolation --editable ".[torch,$(TENSORFLOW),notebook,test,peers,dev]"
+	$(PINNED) --no-deps tf-keras  # it asks for `tensorflow` by name, which tensorflow-cpu is not
 	touch $@
