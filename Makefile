@@ -63,7 +63,7 @@ $(VENV)/.tools: $(SETTLED)
 
 # --no-build-isolation: the pinned build tools above are used, and build/ is kept, so a change compiles one file.
 $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
-	$(PINNED) --no-build-isolation --editable ".[torch,demo]"
+	$(PINNED) --no-build-isolation --editable ".[torch]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
