@@ -92,6 +92,8 @@ class Session:
             stages = self._stages(inputs, starts, options)
             moving = [stages.template[i] for i in stages.moving]
             sizer = self._sizer(options, moving)
+            if isinstance(stages, LayerStages):
+                stages.sizer = sizer
             paths = inputs.samples * parsed.top * len(starts)
             monitor = Monitor(paths * len(rule.nodes), options.progress, options.cancel)
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)

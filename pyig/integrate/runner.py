@@ -141,7 +141,7 @@ def _fold(
         index=index,
         values=values,
         baseline_values=baseline_values,
-        attributions=attributions,
+        attributions=[_own(backend, leaf, like) for leaf, like in zip(attributions, stage.stop, strict=True)],
         sums=found.sums.reshape(shape[:2]) * scale,
         sizes=found.sizes.reshape(shape[:2]) * scale,
         errors=np.where((seen == nodes).all(axis=2), found.errors.reshape(shape[:2]), np.nan),
@@ -149,8 +149,13 @@ def _fold(
         complete=(seen == nodes).all(axis=2),
         path_values=found.values.reshape(*shape, nodes).mean(axis=2),
         path_slopes=found.slopes.reshape(*shape, nodes).mean(axis=2),
-        stage=stage,
+        stage=stage.without_context(),
     )
+
+
+def _own(backend: Backend, leaf: Tensor, like: Tensor) -> Tensor:
+    """Return host rows in the dtype of the input, free of the accumulators, which are four times as large."""
+    return np.array(leaf, dtype=backend.to_numpy(like[:0]).dtype) if isinstance(leaf, np.ndarray) else leaf
 
 
 def _scaled(backend: Backend, leaf: Tensor, scale: Floats) -> Tensor:
