@@ -28,8 +28,11 @@ def assemble(
     layered = options.layer is not None
     fill = _Fill(outcome)
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
-    error, complete = fill(lambda b: b.errors), fill(lambda b: b.complete, empty=False)
-    sizes = fill(lambda b: b.sizes)
+    complete, sizes = fill(lambda b: b.complete, empty=False), fill(lambda b: b.sizes)
+    deltas = fill(lambda b: b.sums) - (values - starts)
+    # Errors that sum to the gap have at least its size; of the gap itself, a few roundings of F are no error.
+    rounding = 4 * np.finfo(_dtype(outcome)).eps * (np.abs(values) + np.abs(starts))
+    error = np.maximum(fill(lambda b: b.errors), np.abs(deltas) - rounding)
     with np.errstate(invalid="ignore"):
         converged = complete & (error <= options.rtol * sizes)
     stop, start = _ends(outcome, layered)
@@ -40,7 +43,7 @@ def assemble(
         baselines=start,
         values=values,
         baseline_values=starts,
-        deltas=fill(lambda b: b.sums) - (values - starts),
+        deltas=deltas,
         error=error,
         n_evals=fill(lambda b: b.seen, empty=0),
         converged=converged,
@@ -63,6 +66,11 @@ def native(outcome: Outcome, x: Any, with_delta: bool) -> Any:
         return attributions
     deltas = fill(lambda b: b.sums) - (fill(lambda b: b.values) - fill(lambda b: b.baseline_values))
     return attributions, outcome.backend.from_numpy(deltas, outcome.template[0]) if is_native else deltas
+
+
+def _dtype(outcome: Outcome) -> np.dtype[Any]:
+    """Return the dtype of the first leaf on the path."""
+    return outcome.backend.to_numpy(outcome.template[outcome.moving[0]][:0]).dtype
 
 
 class _Fill:
