@@ -60,15 +60,17 @@ class Session:
 
     Parameters
     ----------
-    hints : dict
-        Batch sizes that earlier calls settled on, by the bytes of a row; updated.
+    sizers : dict
+        What earlier calls have learnt about batch sizes, by the size of a row; updated.
     """
 
-    def __init__(self, backend: Backend, model: Any, output: str | int | None, hints: MutableMapping[Any, int]) -> None:
+    def __init__(
+        self, backend: Backend, model: Any, output: str | int | None, sizers: MutableMapping[Any, Sizer]
+    ) -> None:
         self._backend = backend
         self._model = model
         self._output = output
-        self._hints = hints
+        self._sizers = sizers
 
     def run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
         """Check, integrate, and return what was found."""
@@ -114,8 +116,6 @@ class Session:
                 blocks = list(runner.run(_row_floats(moving), len(starts)))
             finally:
                 monitor.close()
-        if options.batch_size == "auto":
-            self._hints[_row_floats(moving)] = sizer.rows
         return Outcome(
             backend=backend,
             inputs=inputs,
@@ -142,7 +142,8 @@ class Session:
     def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:
         floats = _row_floats(leaves)
         host = all(self._backend.on_host(leaf) for leaf in leaves)
-        return Sizer(options.batch_size, 4 * floats, host, self._hints.get(floats))
+        fresh = Sizer(options.batch_size, 4 * floats, host)
+        return self._sizers.setdefault((floats, host), fresh) if options.batch_size == "auto" else fresh
 
 
 def _row_floats(leaves: list[Tensor]) -> int:
