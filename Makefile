@@ -57,6 +57,7 @@ clean:  ## remove what was built, and the virtual environment
 # A stamp is newer than all that it was made from, so the second call of any command installs nothing.
 $(VENV)/.tools: $(SETTLED)
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 to 3.13 with the venv module was found; name one: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Setting up $(VENV): pinned packages, then the compiled core. The first time takes minutes, later ones none."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PINNED) scikit-build-core pybind11 cmake ninja
 	touch $@
