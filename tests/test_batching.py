@@ -49,6 +49,14 @@ def test_the_last_doubling_is_judged_too() -> None:
     assert found[-1] == 2 * first
 
 
+@pytest.mark.parametrize(("host", "gain", "grows"), [(True, 1.1, False), (True, 1.2, True), (False, 1.1, True)])
+def test_what_pays_depends_on_the_place(host: bool, gain: float, grows: bool) -> None:
+    sizer = Sizer("auto", 1 << 12, host)
+    first = sizer.rows
+    sizes(sizer, lambda rows: 100.0 * gain if rows > first else 100.0)
+    assert sizer.rows == first * (2 if grows else 1)
+
+
 def test_one_slow_call_decides_nothing() -> None:
     sizer = Sizer("auto", 1 << 12, True)
     first, seconds = sizer.rows, iter([9.0, 1.0, 50.0, 1.0, 50.0])
