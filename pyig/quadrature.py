@@ -17,6 +17,7 @@ from pyig.errors import InputError, unknown
 
 DEFAULT_STEPS = 50
 _INTERPOLATORY = ("gausslegendre",)
+_SIDES = {"riemann_left": -1, "riemann_right": 1}
 _LARGEST_SOLVE = 512
 
 
@@ -84,13 +85,14 @@ def _half_weights(name: str, nodes: Floats, weights: Floats) -> Floats:
 
     Gauss-Legendre nodes cluster at the ends, where interpolation through half of them is still stable and keeps the
     high degree. Equally spaced nodes have no stable interpolation: there each left-out node gives its weight to its
-    neighbours, which is the same rule at twice the spacing.
+    neighbours, for a one-sided rule to the one on its side, which is the same rule at twice the spacing.
     """
     n = len(nodes)
     half = np.zeros(n)
     if n < 3:
         return np.full(n, np.nan)
-    kept = np.arange(n % 2 == 0, n, 2)
+    side = _SIDES.get(name, 0)
+    kept = np.arange(0 if side < 0 else (n - 1) % 2, n, 2)
     if name in _INTERPOLATORY and n <= _LARGEST_SOLVE:
         x = 2.0 * nodes[kept] - 1.0
         moments = np.zeros(len(kept))
@@ -99,7 +101,7 @@ def _half_weights(name: str, nodes: Floats, weights: Floats) -> Floats:
         return half
     half[kept] = weights[kept]
     for left_out in np.setdiff1d(np.arange(n), kept):
-        neighbours = [k for k in (left_out - 1, left_out + 1) if 0 <= k < n]
+        neighbours = [k for k in ((left_out + side,) if side else (left_out - 1, left_out + 1)) if 0 <= k < n]
         for k in neighbours:
             half[k] += weights[left_out] / len(neighbours)
     return half

@@ -189,15 +189,19 @@ class DeviceRows:
         """Add the integrals times (x - x') and the scale of their path to their results; free the slots."""
         backend = self._backend
         slots = self._slots.close(paths)
+        cleared = np.arange(self._capacity)
+        cleared[slots] = self._capacity
         for leaf, (start, stop) in enumerate(zip(*self._rows(paths), strict=True)):
             totals, results = self._totals[leaf], self._results[leaf]
             step = backend.cast_like(stop, totals[0]) - backend.cast_like(start, totals[0])
             step = step * self._column(scales, totals[0])
-            own, target = backend.from_numpy(slots, stop), backend.from_numpy(self._ends.result_rows[paths], stop)
+            target = backend.from_numpy(self._ends.result_rows[paths], stop)
+            empty = backend.wide_zeros((1, *stop.shape[1:]), stop)
             for layer in range(self._layers):
                 done = backend.take(totals[layer], slots)
                 results[layer] = backend.scatter_add(results[layer], target, done * step)
-                totals[layer] = backend.scatter_add(totals[layer], own, -done)
+                # Zeros are put in rather than the total taken away: NaN - NaN is not zero.
+                totals[layer] = backend.take(backend.concat([totals[layer], empty]), cleared)
 
     def results(self) -> list[list[Tensor]]:
         """Return the results, [leaf][weight row], as wide tensors (results, ...) on the device."""

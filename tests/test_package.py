@@ -61,10 +61,9 @@ def test_the_public_names_are_these() -> None:
     }
 
 
-def test_the_command_is_installed() -> None:
+def test_the_command_is_installed(tmp_path: Path) -> None:
     (script,) = entry_points(group="console_scripts", name="pyig")
     assert script.value == "pyig.cli:main"
-    shown = subprocess.run(
-        [sys.executable, "-c", "import pyig.cli; pyig.cli.main(['--version'])"], capture_output=True, text=True
-    )
+    code = "import pyig.cli; pyig.cli.main(['--version'])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert shown.stdout == f"pyig {pyig.__version__}\n"

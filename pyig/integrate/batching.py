@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import numpy as np
+
 from pyig.contracts import Backend
 from pyig.errors import InputError, ModelError
 
@@ -32,7 +34,8 @@ class Sizer:
     """
 
     def __init__(self, batch_size: int | str, row_bytes: int, host: bool, hint: int | None = None) -> None:
-        if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size >= 1):
+        whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
+        if batch_size != "auto" and not (whole and int(batch_size) >= 1):
             raise InputError(f'expected batch_size="auto" or a whole number of at least 1; got {batch_size!r}')
         first = min(4096, max(4, _FIRST_BYTES[host] // max(1, row_bytes)))
         self.rows: int = int(batch_size) if batch_size != "auto" else hint or first

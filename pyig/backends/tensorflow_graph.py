@@ -1,0 +1,108 @@
+"""When a step of the loop runs eagerly, and when as a compiled graph.
+
+An eager step costs 2 to 20 times a graph's, and tracing costs about ten eager steps. So a step that comes back is
+traced, once for all batch sizes, and kept over the calls of an explainer. A graph shows the Python of the day it was
+traced: every call first compares one row with the eager step. A step that cannot be traced, or disagrees, stays eager.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Step = Callable[[Any, Any, Any], tuple[Any, list[Any]]]
+Args = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
+_KEPT = 8
+
+
+@dataclass
+class _Entry:
+    keep: tuple[Any, ...]  # alive as long as the entry, so that an identity in the key is not given to another object
+    calls: int = 0
+    graph: Any = None
+    eager: bool = False
+    checked: int = -1
+
+
+class Graphs:
+    """Traced steps, by what they compute and by the dtypes and row shapes of their tensors; the oldest goes first."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        self._session = 0
+
+    def begin(self) -> None:
+        """Start a new call of the explainer: what was traced before is compared again before it is used."""
+        self._session += 1
+
+    def run(self, what: tuple[Any, ...], step: Step, args: Args, patience: int) -> tuple[Any, list[Any]]:
+        """Return ``step(*args)``, traced once it was run `patience` times; every tensor has one row per point."""
+        args = (list(args[0]), list(args[1]), list(args[2]))
+        if not all(tensor.shape.rank for part in args for tensor in part):  # no axis for the rows
+            return step(*args)
+        entry = self._entry(what, args)
+        entry.calls += 1
+        if entry.graph is not None and entry.checked != self._session and not _agrees(entry.graph, step, args, rows=1):
+            entry.graph = None
+        if entry.graph is None and not entry.eager and entry.calls > patience:
+            entry.graph = _traced(step, args)
+            entry.eager = entry.graph is None
+        if entry.graph is None:
+            return step(*args)
+        entry.checked = self._session
+        values, grads = entry.graph(*args)
+        return values, list(grads)
+
+    def _entry(self, what: tuple[Any, ...], args: Args) -> _Entry:
+        shapes = tuple(tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in part) for part in args)
+        key: Any = (what, shapes)
+        try:
+            hash(key)
+        except TypeError:  # a tensor among the model's arguments: then only the very same objects are the same step
+            key = (*map(id, what), shapes)
+        entry = self._entries.setdefault(key, _Entry(what))
+        self._entries.move_to_end(key)
+        if len(self._entries) > _KEPT:
+            self._entries.popitem(last=False)
+        return entry
+
+
+def _traced(step: Step, args: Args) -> Any:
+    """Return the concrete function; None where Python decides by the data, has side effects, or goes through numpy."""
+    specs = tuple([tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in part] for part in args)
+    try:
+        # No autograph: Keras itself compiles without it, and what needs it runs eagerly, unchanged.
+        graph = tf.function(step, input_signature=specs, autograph=False).get_concrete_function()
+    except Exception:
+        return None
+    # One row and two: a model may take a batch of one for a special case.
+    return graph if all(_agrees(graph, step, args, rows) for rows in (1, 2)) else None
+
+
+def _agrees(graph: Any, step: Step, args: Args, rows: int) -> bool:
+    few: Any = tuple([tensor[:rows] for tensor in part] for part in args)
+    wanted, wanted_grads = step(*few)
+    try:
+        values, grads = graph(*few)
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except Exception:  # the eager step has just answered, so this is the graph's own trouble
+        return False
+    pairs = zip([values, *grads], [wanted, *wanted_grads], strict=True)
+    return all(_close(found, want) for found, want in pairs)
+
+
+def _close(found: Any, wanted: Any) -> bool:
+    if found is None or wanted is None:
+        return found is wanted
+    if not wanted.dtype.is_floating:
+        return bool(tf.reduce_all(tf.equal(found, wanted)))
+    tolerance = {2: 1e-1, 4: 1e-3, 8: 1e-6}.get(wanted.dtype.size, 1e-1)  # not for accuracy: it tells a stale graph
+    a, b = (np.asarray(tf.cast(tensor, tf.float64)) for tensor in (found, wanted))
+    scale = np.abs(b[np.isfinite(b)]).max(initial=0.0)
+    return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance * scale, equal_nan=True)

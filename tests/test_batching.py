@@ -1,0 +1,117 @@
+"""How many rows a call gets: grow while it pays, stop when it does not, halve when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pyig.backends.callable import CallableBackend
+from pyig.errors import InputError, ModelError
+from pyig.integrate.batching import Sizer
+
+BACKEND = CallableBackend(np.sin, np.cos)
+
+
+def sizes(sizer: Sizer, speed: Callable[[int], float], calls: int = 12) -> list[int]:
+    """Feed full calls at ``speed(rows)`` rows per second and list the sizes."""
+    found = []
+    for _ in range(calls):
+        found.append(sizer.rows)
+        sizer.observe(sizer.rows, sizer.rows / speed(sizer.rows))
+    return found
+
+
+def test_grows_while_rows_per_second_grow() -> None:
+    found = sizes(Sizer("auto", 1 << 12, True), lambda rows: float(rows))
+    assert found[-1] == 4 * found[0]
+    assert found == sorted(found)
+
+
+def test_goes_back_when_growing_does_not_pay() -> None:
+    sizer = Sizer("auto", 1 << 12, True)
+    first = sizer.rows
+    found = sizes(sizer, lambda rows: 100.0)
+    assert max(found) == 2 * first
+    assert found[-3:] == [first] * 3, "settled"
+
+
+def test_the_first_call_pays_for_warming_up_and_is_not_judged() -> None:
+    sizer = Sizer("auto", 1 << 12, True)
+    first = sizer.rows
+    sizer.observe(first, 1e9)
+    assert sizer.rows == first
+    sizer.observe(first, 1.0)
+    assert sizer.rows == 2 * first
+
+
+def test_short_calls_say_nothing() -> None:
+    sizer = Sizer("auto", 1 << 12, True)
+    first = sizer.rows
+    for _ in range(9):
+        sizer.observe(first - 1, 1e-9)
+    assert sizer.rows == first
+
+
+@pytest.mark.parametrize(("row_bytes", "low", "high"), [(4, 1024, 4096), (602112, 2, 8), (1 << 33, 1, 8), (0, 1, 4096)])
+def test_the_first_size_follows_the_row(row_bytes: int, low: int, high: int) -> None:
+    assert low <= Sizer("auto", row_bytes, True).rows <= high
+    assert Sizer("auto", row_bytes, False).rows >= Sizer("auto", row_bytes, True).rows, "a device wants more"
+
+
+def test_a_number_is_a_promise() -> None:
+    sizer = Sizer(7, 4, True)
+    assert set(sizes(sizer, lambda rows: float(rows))) == {7}
+    assert sizer.shrink()
+    assert sizer.rows == 3
+
+
+def test_a_hint_starts_where_the_last_call_settled() -> None:
+    assert set(sizes(Sizer("auto", 4, True, hint=33), lambda rows: float(rows))) == {33}
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, "big", None, True, np.float64(3)])
+def test_nonsense_is_refused(wrong: Any) -> None:
+    with pytest.raises(InputError, match="batch_size"):
+        Sizer(wrong, 4, True)
+
+
+def test_numpy_numbers_are_numbers() -> None:
+    assert Sizer(np.int64(5), 4, True).rows == 5  # type: ignore[arg-type]
+
+
+def limited(most: int, tried: list[int]) -> Callable[[int], int]:
+    def call(rows: int) -> int:
+        tried.append(rows)
+        if rows > most:
+            raise MemoryError
+        return rows
+
+    return call
+
+
+def test_memory_errors_halve_until_it_fits() -> None:
+    sizer, tried = Sizer(40, 4, True), []
+    assert sizer.attempt(BACKEND, limited(6, tried)) == 5
+    assert tried == [40, 20, 10, 5]
+    assert sizer.attempt(BACKEND, limited(6, tried)) == 5
+    assert tried == [40, 20, 10, 5, 5], "the lesson is kept"
+    assert set(sizes(sizer, lambda rows: float(rows))) == {5}, "and no growth past it"
+
+
+def test_one_row_too_many_is_an_error() -> None:
+    tried: list[int] = []
+    with pytest.raises(ModelError, match="single row") as error:
+        Sizer(3, 4, True).attempt(BACKEND, limited(0, tried))
+    assert tried == [3, 1]
+    assert isinstance(error.value.__cause__, MemoryError)
+
+
+def test_other_errors_pass_through() -> None:
+    def fails(rows: int) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Sizer(8, 4, True).attempt(BACKEND, fails)
