@@ -42,9 +42,18 @@ def _log_of_probability(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tens
 
 
 def _log_odds_of_probability(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    value = ops.pick(flat, index)
-    return ops.log(value) - ops.log(1.0 - value), ops.one_hot(index, flat) / (value * (1.0 - value))[:, None]
+    target = ops.one_hot(index, flat)
+    value = ops.pick(flat, index) + _TINY
+    # The sum of the others keeps its digits where 1 - p has none left; a lone column has nothing better.
+    several = int(flat.shape[1]) > 1
+    others = ops.cast_like(ops.row_sum(flat * (1.0 - target)), flat) if several else 1.0 - value
+    others = others + _TINY
+    odds = target / value[:, None]
+    down = (1.0 - target) / others[:, None] if several else -target / others[:, None]
+    return ops.log(value) - ops.log(others), odds - down
 
+
+_TINY = 1e-30  # keeps a probability of exactly 0 or 1 finite in log space; its own gradient is 0 there
 
 SCALARS: dict[tuple[str, str], Scalar] = {
     ("logits", "output"): _output,

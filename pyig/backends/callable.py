@@ -181,6 +181,11 @@ class CallableBackend:
         np.add.at(total, slots, rows)
         return total
 
+    def put(self, total: Array, slots: Array, rows: Array) -> Array:
+        """Set rows in place."""
+        total[slots] = rows
+        return total
+
     def concat(self, tensors: Sequence[Array]) -> Array:
         """Join along the first axis."""
         return np.concatenate(list(tensors))

@@ -213,6 +213,10 @@ class TorchBackend:
         """Add rows to their slots in place."""
         return total.index_add_(0, slots, rows.to(total.dtype))
 
+    def put(self, total: torch.Tensor, slots: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Set rows in place."""
+        return total.index_copy_(0, slots, rows.to(total.dtype))
+
     def concat(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Join along the first axis."""
         return torch.cat(list(tensors))

@@ -17,6 +17,7 @@ from pyig.explainer.leaves import native_leaves, numpy_leaves
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
 from pyig.explanation import Explanation
+from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.runner import Block
 
 
@@ -27,10 +28,7 @@ def assemble(
     layered = options.layer is not None
     fill = _Fill(outcome)
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
-    error, complete = fill(lambda b: b.errors), fill(lambda b: b.complete, empty=False)
-    sizes = fill(lambda b: b.sizes)
-    with np.errstate(invalid="ignore"):
-        converged = complete & (error <= options.rtol * sizes)
+    complete = fill(lambda b: b.complete, empty=False)
     stop, start = _ends(outcome, layered)
     names = _feature_names(outcome, feature_names, layered)
     return Explanation(
@@ -40,9 +38,9 @@ def assemble(
         values=values,
         baseline_values=starts,
         deltas=fill(lambda b: b.sums) - (values - starts),
-        error=error,
+        error=fill(lambda b: b.errors),
         n_evals=fill(lambda b: b.seen, empty=0),
-        converged=converged,
+        converged=fill(lambda b: b.converged, empty=False),
         targets=_targets(outcome, fill),
         feature_names=names,
         output_names=output_names,
@@ -129,24 +127,13 @@ def _mean(backend: Backend, leaves: Sequence[Tensor]) -> NDArray[Any]:
 
 
 def _path(outcome: Outcome) -> dict[str, Any]:
-    rule, count, top = outcome.rule, outcome.inputs.samples, outcome.target.top
-    n = len(rule.nodes)
-    values = np.full((count * top, n), np.nan)
-    slopes, evaluated = values.copy(), np.zeros((count * top, n), dtype=bool)
-    done = 0
-    for block in outcome.blocks:
-        part = block.path_values.reshape(-1, n)
-        values[done : done + len(part)] = part
-        slopes[done : done + len(part)] = block.path_slopes.reshape(-1, n)
-        evaluated[done : done + len(part)] = block.complete.reshape(-1, 1) | np.isfinite(part)
-        done += len(part)
-    alphas, weights = (np.broadcast_to(a, evaluated.shape) for a in (rule.nodes, rule.weights))
+    records = [record for block in outcome.blocks for record in block.records]
+    records += [np.zeros((0, 4))] * (outcome.inputs.samples * outcome.target.top - len(records))
+    table = np.concatenate(records)
+    columns = ("path_alphas", "path_values", "path_slopes", "path_weights")
     return {
-        "path_offsets": np.concatenate([[0], np.cumsum(evaluated.sum(axis=1))]),
-        "path_alphas": alphas[evaluated],
-        "path_values": values[evaluated],
-        "path_slopes": slopes[evaluated],
-        "path_weights": weights[evaluated],
+        "path_offsets": np.cumsum([0, *map(len, records)]),
+        **{name: table[:, column] for column, name in enumerate(columns)},
     }
 
 
@@ -171,9 +158,10 @@ def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ..
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:
     monitor = outcome.monitor
     return {
-        "method": outcome.rule.name,
-        "n_steps": len(outcome.rule.nodes),
+        "method": "adaptive" if isinstance(outcome.scheme, Adaptive) else outcome.scheme.rule.name,
+        "n_steps": None if isinstance(outcome.scheme, Adaptive) else outcome.scheme.steps,
         "rtol": options.rtol,
+        "max_evals": options.max_evals if isinstance(outcome.scheme, Adaptive) else None,
         "value": options.value or "output",
         "output_kind": outcome.probe.kind,
         "backend": outcome.backend.name,

@@ -13,12 +13,13 @@ from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
 from pyig.integrate.batching import Sizer
+from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
 from pyig.integrate.probe import Probe
 from pyig.integrate.runner import Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
-from pyig.quadrature import Rule
 from pyig.structure import split
 from pyig.targets import Target, parse
 
@@ -48,7 +49,7 @@ class Outcome:
     blocks: list[Block]
     target: Target
     custom_target: bool
-    rule: Rule
+    scheme: Fixed | Adaptive
     monitor: Monitor
     probe: Probe
     seconds: float
@@ -73,7 +74,7 @@ class Session:
     def run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
         """Check, integrate, and return what was found."""
         backend = self._backend
-        rule = options.rule()
+        scheme = options.scheme()
         inputs = read_inputs(backend, x, options.forward_kwargs)
         custom = target if callable(target) else None
         parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
@@ -89,7 +90,10 @@ class Session:
             moving = [stages.template[i] for i in stages.moving]
             sizer = self._sizer(options, moving)
             paths = inputs.samples * parsed.top * len(starts)
-            monitor = Monitor(paths * len(rule.nodes), options.progress, options.cancel)
+            fixed = isinstance(scheme, Fixed)
+            monitor = Monitor(
+                paths * scheme.steps if fixed else paths, "grad" if fixed else "path", options.progress, options.cancel
+            )
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
             runner = Runner(
@@ -97,8 +101,7 @@ class Session:
                 stages,
                 probe,
                 parsed,
-                contrast,
-                rule,
+                contrast, scheme,
                 options.nan_policy,
                 options.allow_unused,
                 inputs.samples,
@@ -120,7 +123,7 @@ class Session:
             blocks=blocks,
             target=parsed,
             custom_target=custom is not None,
-            rule=rule,
+            scheme=scheme,
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,

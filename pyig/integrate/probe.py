@@ -57,6 +57,18 @@ class Probe:
         assert self._head is not None
         return self._head
 
+    def smooth_head(self, contrast: Target | None) -> tuple[Head, bool]:
+        """Return the head for the adaptive loop, and whether it gives the log-odds of the probability F.
+
+        A probability is flat where it saturates and steep in between; its log-odds are smooth all along.
+        """
+        head = self.head
+        if not isinstance(head, TargetHead) or contrast is not None:
+            return head, False
+        if head.value == "probability" or (head.value == "output" and head.kind == "probabilities"):
+            return TargetHead("log_odds", head.kind, head.binary), True
+        return head, False
+
     def stop_values(
         self, stage: Stage, samples: Ints, target: Target, contrast: Target | None
     ) -> tuple[list[Ints], Floats]:
@@ -168,7 +180,8 @@ class Probe:
         self.output_shape = tuple(outputs.shape)
         value = self._value
         if value in (None, "output"):
-            self._head = TargetHead()
+            self.kind = self._output_kind or ("probabilities" if self._shows_probabilities(outputs) else None)
+            self._head = TargetHead("output", self.kind or "logits")
             return
         if len(outputs.shape) > 2:
             raise InputError(
@@ -179,15 +192,19 @@ class Probe:
         single = len(outputs.shape) < 2 or outputs.shape[1] == 1
         self._head = TargetHead(str(value), self.kind, binary=single and self.kind == "logits")
 
+    def _shows_probabilities(self, outputs: Tensor) -> bool | None:
+        known = self.backend.gives_probabilities()
+        if known is not None or len(outputs.shape) != 2 or int(outputs.shape[1]) == 1:
+            return known
+        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
+        return bool(np.abs(rows.sum(axis=1) - 1).max() < 1e-3 and rows.min() >= 0)
+
     def _recognise(self, outputs: Tensor) -> str:
         """Recognise probabilities by the head of the graph, or by rows that sum to 1."""
-        known = self.backend.gives_probabilities()
+        known = self._shows_probabilities(outputs)
         if known is not None:
             return "probabilities" if known else "logits"
         rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
-        if rows.ndim == 2 and rows.shape[1] > 1:
-            sums_to_one = np.abs(rows.sum(axis=1) - 1).max() < 1e-3 and rows.min() >= 0
-            return "probabilities" if sums_to_one else "logits"
         if rows.min() < 0 or rows.max() > 1:
             return "logits"
         raise InputError(
