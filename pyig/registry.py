@@ -47,6 +47,9 @@ class Registry(Mapping[str, Any]):
         module, _, attribute = rows[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
+    def __contains__(self, name: object) -> bool:  # Mapping's own would import the object, and knows KeyError only
+        return name in self._table()
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._table())
 

@@ -56,16 +56,17 @@ class Target:
         if self.kind == "default" and size == 1:
             return np.zeros((len(rows), 1), dtype=np.int64)
         if self.kind in ("default", "predicted", "top"):
-            return self._ranked(len(columns), size, outputs, name)
+            return self._ranked(columns, size, outputs, name)
         assert self.index is not None
         index = self.index if self.kind == "same" else self.index[rows]
         return np.broadcast_to(_flat(index, self.kind, columns, name), (len(rows),)).reshape(-1, 1).copy()
 
-    def _ranked(self, rank: int, size: int, outputs: Outputs, name: str) -> Ints:
-        if rank > 1:
+    def _ranked(self, columns: Sequence[int], size: int, outputs: Outputs, name: str) -> Ints:
+        if len(columns) > 1:
+            asked = {"default": "none", "predicted": "'predicted'"}.get(self.kind, f"'top{self.top}'")
             raise InputError(
-                f"expected {name}= as a tuple of {rank} whole numbers for outputs of {rank + 1} axes; "
-                f"got {self.kind!r}, which is defined for (N, C)"
+                f"expected {name}= as a tuple of {len(columns)} whole numbers for outputs of shape {_shown(columns)}; "
+                f"got {asked}, which is defined for (N, C)"
             )
         if self.top > size:
             raise InputError(f"expected {name}='top1' to 'top{size}' for {size} output columns; got 'top{self.top}'")
@@ -137,15 +138,19 @@ def _flat(index: Ints, kind: str, columns: Sequence[int], name: str) -> Ints:
     if wide.shape[1] != len(sizes):
         raise InputError(
             f"expected {name}= with {len(sizes)} whole number(s) per sample for outputs of shape "
-            f"{('N', *columns)}; got {wide.shape[1]}"
+            f"{_shown(columns)}; got {wide.shape[1]}"
         )
     bad = (wide < -sizes) | (wide >= sizes)
     if bad.any():
         row, axis = (int(i) for i in np.argwhere(bad)[0])
         where = "" if kind == "same" else f" for sample {row}"
         raise InputError(
-            f"{name}={int(wide[row, axis])} is out of range{where}: the model's output has shape {('N', *columns)}, so "
+            f"{name}={int(wide[row, axis])} is out of range{where}: the model's output has shape {_shown(columns)}, so "
             f"axis {axis + 1} takes 0 to {int(sizes[axis]) - 1}"
         )
     flat: Ints = np.ravel_multi_index(tuple(np.where(wide < 0, wide + sizes, wide).T), tuple(sizes)).astype(np.int64)
     return flat
+
+
+def _shown(columns: Sequence[int]) -> str:
+    return f"({', '.join(['N', *map(str, columns)])}{'' if columns else ','})"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyig.errors import InputError, InputTypeError
 
@@ -61,7 +62,7 @@ def flatten(x: Any) -> tuple[list[Any], Spec]:
     if isinstance(x, (list, tuple)) and x and not _is_numeric(x):
         return _flatten_items("tuple" if isinstance(x, tuple) else "list", (), x)
     if _is_numeric(x):
-        return [np.asarray(x)], LEAF
+        return [_array(x)], LEAF
     raise InputTypeError(
         "expected an array, a tensor, a DataFrame, or a list, tuple or dict of them; "
         f"got {type(x).__module__}.{type(x).__qualname__}"
@@ -169,6 +170,15 @@ def _frame_values(frame: Any) -> Any:
 
 def _numeric_dtype(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind in "fiub"
+
+
+def _array(numbers: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(numbers)
+    except ValueError as error:
+        raise InputError(
+            "expected nested lists of numbers of the same length; got ragged ones. Pad them, or pass one array per part"
+        ) from error
 
 
 def _is_numeric(x: object) -> bool:

@@ -67,6 +67,8 @@ struct ReductionArgs {
     ReductionArgs(py::handle grads_, py::handle weights_, py::handle slots_, py::handle acc_)
         : grads("grads", grads_, 2, floats), weights("weights", weights_, 2, f64), slots("slots", slots_, 1, i64),
           acc("acc", acc_, 3, f64) {
+        if (weights.shape(0) == 0)
+            refuse("weights", "shape (L, R) with at least one weight row", weights_);
         acc.require_shape({acc.shape(0), weights.shape(0), grads.shape(1)}, "(S, L, D)");
         weights.require_shape({weights.shape(0), grads.shape(0)}, "(L, R)");
         slots.require_shape({grads.shape(0)}, "(R,)");

@@ -6,6 +6,8 @@
 
 #include <pybind11/stl.h>
 
+#include <memory>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -26,7 +28,9 @@ std::size_t count_of(const py::object& n) {
     const Py_ssize_t count = PyNumber_AsSsize_t(n.ptr(), PyExc_ValueError);
     if (count == -1 && PyErr_Occurred())
         throw py::error_already_set();
-    return count < 0 ? 0 : static_cast<std::size_t>(count); // each rule says what it wants instead of 0
+    if (count < 0)
+        throw py::value_error("n: expected a number of nodes, 1 or more; got " + std::to_string(count));
+    return static_cast<std::size_t>(count);
 }
 
 // The cache's lock is only taken while the GIL is held, so no thread can be inside it when another one forks.
@@ -49,9 +53,11 @@ py::array view(const std::vector<double>& values, const py::capsule& owner) {
 }
 
 py::tuple rule(std::string_view name, const py::object& n) {
-    auto* entry = new RuleCache::Entry(rule_of(name, count_of(n)));
-    const py::capsule owner(entry, [](void* held) { delete static_cast<RuleCache::Entry*>(held); });
-    return py::make_tuple(view((*entry)->nodes, owner), view((*entry)->weights, owner), (*entry)->degree);
+    const RuleCache::Entry entry = rule_of(name, count_of(n));
+    auto held = std::make_unique<RuleCache::Entry>(entry);
+    const py::capsule owner(held.get(), [](void* last) { delete static_cast<RuleCache::Entry*>(last); });
+    held.release(); // NOLINT(bugprone-unused-return-value): the capsule owns it now
+    return py::make_tuple(view(entry->nodes, owner), view(entry->weights, owner), entry->degree);
 }
 
 } // namespace

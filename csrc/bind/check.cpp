@@ -75,7 +75,7 @@ std::pair<std::uintptr_t, std::uintptr_t> bytes_of(const py::array& array) {
 
 std::string describe(py::handle value) {
     if (!py::isinstance<py::array>(value))
-        return std::string("a ") + Py_TYPE(value.ptr())->tp_name;
+        return std::string("type ") + Py_TYPE(value.ptr())->tp_name;
     const auto array = py::reinterpret_borrow<py::array>(value);
     return py::str(array.dtype()).cast<std::string>() + " of shape " + shape_text(array);
 }

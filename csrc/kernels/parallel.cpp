@@ -16,8 +16,10 @@ constexpr std::size_t elements_per_thread = 500'000;
 std::atomic<std::size_t> thread_limit{0};
 
 std::size_t thread_count(std::size_t items, std::size_t elements) {
+    if (elements < 2 * elements_per_thread)
+        return 1; // and the system is not asked how many processors there are
     const std::size_t limit = thread_limit ? thread_limit.load() : std::thread::hardware_concurrency();
-    return std::max<std::size_t>(1, std::min({items, elements / elements_per_thread, limit}));
+    return std::min({items, elements / elements_per_thread, std::max<std::size_t>(1, limit)});
 }
 
 } // namespace

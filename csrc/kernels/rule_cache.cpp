@@ -13,7 +13,7 @@ std::size_t size_of(const Rule& rule) {
 } // namespace
 
 RuleCache::Entry RuleCache::find(std::string_view name, std::size_t n) {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     const auto found = index_.find(std::pair(name, n));
     if (found == index_.end())
         return nullptr;
@@ -24,7 +24,7 @@ RuleCache::Entry RuleCache::find(std::string_view name, std::size_t n) {
 RuleCache::Entry RuleCache::add(std::string_view name, std::size_t n, Rule rule) {
     const std::size_t size = size_of(rule);
     Entry entry = std::make_shared<const Rule>(std::move(rule));
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     if (const auto found = index_.find(std::pair(name, n)); found != index_.end())
         return found->second->rule;
     if (size > most_bytes_)
@@ -42,12 +42,12 @@ RuleCache::Entry RuleCache::add(std::string_view name, std::size_t n, Rule rule)
 }
 
 std::size_t RuleCache::bytes() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     return bytes_;
 }
 
 void RuleCache::clear() {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     index_.clear();
     items_.clear();
     bytes_ = 0;

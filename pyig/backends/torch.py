@@ -17,6 +17,16 @@ from pyig.contracts import Forward, Head, Ints
 from pyig.errors import InputTypeError, ModelError
 
 _HOST_DTYPES = (torch.float32, torch.float64)
+_DTYPES = (
+    "expected the input in the dtype of the model's weights. Cast it (x.float()), or cast the model (model.double())"
+)
+_HINTS = {  # what torch says of inputs that do not fit, and what to do about it
+    "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. "
+    "Pass integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
+    "must have the same dtype": _DTYPES,
+    "should be the same": _DTYPES,
+    "on the same device": "expected the input on the device of the model. Move it (x.to(device)), or pass numpy",
+}
 
 
 class TorchBackend:
@@ -52,11 +62,17 @@ class TorchBackend:
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call the model: a dict as keywords, a list or tuple as positions; a Keras model takes its structure whole."""
-        if hasattr(self._model, "stop_training"):  # Keras' own mark: its models take one structured argument
-            return self._model(x, **kwargs)
-        if isinstance(x, dict):
-            return self._model(**x, **kwargs)
-        return self._model(*x, **kwargs) if isinstance(x, (list, tuple)) else self._model(x, **kwargs)
+        try:
+            if hasattr(self._model, "compute_output_shape"):  # Keras' mark: its models take one structured argument
+                return self._model(x, **kwargs)
+            if isinstance(x, dict):
+                return self._model(**x, **kwargs)
+            return self._model(*x, **kwargs) if isinstance(x, (list, tuple)) else self._model(x, **kwargs)
+        except RuntimeError as error:
+            hint = next((hint for sign, hint in _HINTS.items() if sign in str(error)), None)
+            if hint is None:
+                raise
+            raise ModelError(f"{hint}. Torch said: {str(error).splitlines()[0]}") from error
 
     def is_tensor(self, value: object) -> bool:
         """Torch tensors."""
@@ -119,7 +135,10 @@ class TorchBackend:
     def asarray(self, x: Any) -> torch.Tensor:
         """Detach a tensor; move numpy to the model's device, floats in the model's dtype."""
         if isinstance(x, torch.Tensor):
-            return x.detach()
+            if x.layout != torch.strided:
+                raise InputTypeError(f"expected a dense tensor; got layout {x.layout}. Pass x.to_dense()")
+            known: torch.Tensor = x.detach()
+            return known.contiguous() if self.on_host(known) else known  # once here, not once per block of samples
         array = np.ascontiguousarray(x)
         if array.dtype.kind not in "fiub":
             raise InputTypeError(f"expected numbers for a torch model; got an array of dtype {array.dtype}")
@@ -194,6 +213,8 @@ class TorchBackend:
         self, function: Callable[[torch.Tensor], torch.Tensor], outputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ``function(outputs)`` (R,) and its gradient."""
+        if not outputs.is_floating_point():
+            raise ModelError(f"expected floating outputs for the target function; got dtype {outputs.dtype}")
         with torch.enable_grad():
             leaf = outputs.detach().requires_grad_()
             values = function(leaf)
@@ -201,6 +222,11 @@ class TorchBackend:
             if not isinstance(values, torch.Tensor) or values.numel() != rows:
                 got = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__qualname__
                 raise ModelError(f"expected the target function to return one number per row ({rows}); got {got}")
+            if not values.requires_grad:
+                raise ModelError(
+                    "expected a target function of differentiable operations; got values without a gradient. Look for "
+                    "detach, argmax, comparisons or a way through numpy in it"
+                )
             (cotangent,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach().reshape(-1), cotangent
 

@@ -83,6 +83,8 @@ class Session:
             if custom is not None:
                 raise InputError("expected contrast= only with an index target; got a function as target=")
             contrast = parse(_plain(backend, options.contrast), inputs.samples, name="contrast")
+            if contrast.top > 1:
+                raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
         positions = range(len(inputs.leaves)) if options.layer is not None else inputs.floating
         starts = read_baselines(inputs, baselines, options.generator(), positions)
         with backend.session():

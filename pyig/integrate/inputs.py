@@ -53,7 +53,7 @@ def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None)
     if not raw:
         raise InputError("expected at least one array in the input; got an empty structure")
     names = tree.names(spec)
-    leaves = [backend.asarray(leaf) for leaf in raw]
+    leaves = [backend.asarray(_plain(leaf, name)) for leaf, name in zip(raw, names, strict=True)]
     samples = _count(leaves, names)
     if samples == 0:
         raise InputError(
@@ -115,8 +115,8 @@ def _is_row(given: Sequence[Any], inputs: Inputs) -> bool:
 def _one(inputs: Inputs, given: Any, rng: np.random.Generator, positions: Sequence[int]) -> list[Tensor]:
     backend = inputs.backend
     if inputs.spec.kind in ("leaf", "frame"):
-        items = [tree.flatten(given)[0][0] if tree.is_frame(given) else given]
-    elif given is None or isinstance(given, (str, int, float)) or callable(given):
+        items = [_in_order(given, inputs.spec.keys)]
+    elif given is None or isinstance(given, (str, int, float, np.number)) or callable(given):
         items = [given] * len(inputs.leaves)
     else:
         items = _match(inputs, given)
@@ -129,6 +129,22 @@ def _one(inputs: Inputs, given: Any, rng: np.random.Generator, positions: Sequen
         array = baseline_leaf(item, backend.to_numpy(leaf), rng, inputs.names[i])
         out.append(backend.cast_like(backend.from_numpy(array, leaf), leaf))
     return out
+
+
+def _in_order(given: Any, columns: Sequence[Any]) -> Any:
+    """Take a DataFrame or Series in the order of the input's columns: another order is no other baseline."""
+    if tree.is_frame(given):
+        missing = [column for column in columns if column not in given.columns]
+        if missing or (columns and len(given.columns) != len(columns)):
+            raise InputError(
+                f"expected a baseline with the input's columns {', '.join(map(str, columns))}; "
+                f"got {', '.join(map(str, given.columns))}"
+            )
+        return tree.flatten(given[list(columns)] if columns else given)[0][0]
+    labels: Any = getattr(given, "index", None)
+    if columns and hasattr(labels, "isin") and set(labels) == set(columns):
+        return given[list(columns)]
+    return given
 
 
 def _match(inputs: Inputs, given: Any) -> list[Any]:
@@ -156,7 +172,16 @@ def _match(inputs: Inputs, given: Any) -> list[Any]:
 
 
 def _as_tensor(backend: Backend, value: Any) -> Any:
-    return backend.asarray(value) if isinstance(value, np.ndarray) else value
+    return backend.asarray(_plain(value)) if isinstance(value, np.ndarray) else value
+
+
+def _plain(leaf: Any, name: str = "") -> Any:
+    """Return numpy in the order of rows and bytes that every framework and the core can read; else the leaf itself."""
+    if not isinstance(leaf, np.ndarray):
+        return leaf
+    if np.any(getattr(leaf, "mask", False)):
+        raise InputError(f"expected {name or 'the input'} without masked entries. Fill or drop missing values first")
+    return np.asarray(leaf, dtype=leaf.dtype.newbyteorder("="), order="C")
 
 
 def _count(leaves: Sequence[Tensor], names: Sequence[str]) -> int:

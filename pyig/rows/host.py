@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ class HostRows:
     def results(self) -> list[list[Tensor]]:
         """Return the results, [leaf][weight row], as float64 numpy (results, ...)."""
         return [
-            [total[:, layer].reshape(-1, *like.shape[1:]) for layer in range(self._layers)]
+            [total[:, layer].reshape(len(total), *like.shape[1:]) for layer in range(self._layers)]
             for total, like in zip(self._results, self._ends.stop, strict=True)
         ]
 
@@ -86,8 +87,9 @@ class HostRows:
 
 
 def matrix(leaf: NDArray[Any]) -> NDArray[Any]:
-    """Return the leaf as one row per sample."""
-    return leaf.reshape(len(leaf), -1)
+    """Return (rows, features) with contiguous rows: a view where the leaf allows, as it nearly always does."""
+    flat = leaf.reshape(len(leaf), math.prod(leaf.shape[1:]))
+    return flat if flat.strides[1] == flat.itemsize else np.ascontiguousarray(flat)
 
 
 def grown(total: Floats, capacity: int) -> Floats:

@@ -34,7 +34,7 @@ std::size_t sweep(Block<T>& block, std::size_t from, std::size_t to) {
     for (std::size_t l = 0; l < L; ++l)
         for (std::size_t r = 0; r < R; ++r)
             weights[l][r] = V{} + in.weights[l][r];
-    V slopes[R] = {};
+    V slopes[R] = {}; // NOLINT(misc-const-correctness): written where there are slopes
     std::size_t j = from;
     for (; j + width<V> <= to; j += width<V>) {
         V acc[L];

@@ -12,14 +12,12 @@ namespace pyig {
 
 namespace {
 
-#if !defined(PYIG_X86)
 bool always() {
     return true;
 }
-#elif defined(_MSC_VER)
-bool always() {
-    return true;
-}
+
+#ifdef PYIG_X86
+#ifdef _MSC_VER
 bool has_avx2() {
     return IsProcessorFeaturePresent(PF_AVX2_INSTRUCTIONS_AVAILABLE) != 0;
 }
@@ -27,9 +25,6 @@ bool has_avx512() {
     return has_avx2() && IsProcessorFeaturePresent(PF_AVX512F_INSTRUCTIONS_AVAILABLE) != 0;
 }
 #else
-bool always() {
-    return true;
-}
 bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
@@ -37,6 +32,7 @@ bool has_avx512() {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
 }
+#endif
 #endif
 
 struct Build {
@@ -47,7 +43,7 @@ struct Build {
 
 constexpr Build builds[] = {
     {"baseline", &loops_baseline, always},
-#if defined(PYIG_X86)
+#ifdef PYIG_X86
     {"avx2", &loops_avx2, has_avx2},
     {"avx512", &loops_avx512, has_avx512},
 #elif defined(PYIG_NEON)

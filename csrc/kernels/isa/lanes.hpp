@@ -11,9 +11,9 @@
 namespace pyig {
 namespace {
 
-#if defined(__GNUC__)
+#ifdef __GNUC__
 
-#if defined(__AVX512F__)
+#ifdef __AVX512F__
 constexpr std::size_t lane_count = 8;
 #elif defined(__AVX2__)
 constexpr std::size_t lane_count = 4;
@@ -33,7 +33,7 @@ inline void load(const double* from, Wide& to) {
 
 // __builtin_convertvector says the same everywhere, but GCC 12 makes two conversions and a merge of it.
 inline void load(const float* from, Wide& to) {
-#if defined(__AVX512F__)
+#ifdef __AVX512F__
     to = _mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from)); // the unmasked form warns of GCC's own header
 #elif defined(__AVX2__)
     to = _mm256_cvtps_pd(_mm_loadu_ps(from));
@@ -97,8 +97,11 @@ V absolute(V x) {
     return x < 0 ? -x : x;
 }
 
+// Columns that one V holds.
 template <class V>
-constexpr std::size_t width = sizeof(V) / sizeof(double);
+constexpr std::size_t width = lane_count;
+template <>
+constexpr std::size_t width<double> = 1;
 
 } // namespace
 } // namespace pyig
