@@ -102,6 +102,17 @@ class Backend(Protocol):
         """
         ...
 
+    def values_and_grads(
+        self,
+        forward: Forward,
+        points: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        head: Head,
+        indices: Sequence[Sequence[Tensor]],
+    ) -> list[tuple[Tensor, list[Tensor | None]]]:
+        """Return what `value_and_grad` does for each of several targets, from one forward where that is possible."""
+        ...
+
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell whether an exception means that a smaller batch may succeed."""
         ...

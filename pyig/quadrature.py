@@ -212,9 +212,7 @@ class AdaptivePlan:
         How many gradient rows may be kept at a time before no new path is begun.
     """
 
-    def __init__(
-        self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int
-    ) -> None:
+    def __init__(self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int) -> None:
         factor = (1.0 if log_odds else 0.85) * caution
         self._planner = _core.Planner(
             paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, factor=factor, max_rows=most_rows

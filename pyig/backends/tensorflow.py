@@ -96,6 +96,17 @@ class TensorFlowBackend(TensorFlowOps):
 
         return self._run((forward, head), step, (points, fixed, index), patience=1)
 
+    def values_and_grads(
+        self,
+        forward: Forward,
+        points: Sequence[Any],
+        fixed: Sequence[Any],
+        head: Head,
+        indices: Sequence[Sequence[Any]],
+    ) -> list[tuple[Any, list[Any]]]:
+        """Return the same for several targets, one after the other: a traced step serves one target."""
+        return [self.value_and_grad(forward, points, fixed, head, index) for index in indices]
+
     def is_out_of_memory(self, error: BaseException) -> bool:
         """ResourceExhaustedError, and the internal errors in which some kernels hide it."""
         hidden = isinstance(error, tf.errors.InternalError) and "out of memory" in str(error).lower()

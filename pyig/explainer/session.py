@@ -12,8 +12,8 @@ from pyig import tree
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
-from pyig.integrate.batching import Sizer
 from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.batching import Sizer
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
@@ -103,7 +103,8 @@ class Session:
                 stages,
                 probe,
                 parsed,
-                contrast, scheme,
+                contrast,
+                scheme,
                 options.nan_policy,
                 options.allow_unused,
                 inputs.samples,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyig.contracts import Floats, Ints
-from pyig.integrate.evaluation import Evaluator, Pairs, Paths
+from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
 from pyig.quadrature import AdaptivePlan
 from pyig.rows import cells_for
@@ -60,9 +60,7 @@ class AdaptiveRun:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
         floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
         most_rows = max(scheme.max_evals, _ROW_BYTES // (8 * max(1, floats)))
-        self._plan = AdaptivePlan(
-            len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows
-        )
+        self._plan = AdaptivePlan(len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows)
         self._cells = cells_for(evaluator.backend, paths.ends)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._closed = np.zeros(len(paths), dtype=bool)
@@ -73,7 +71,7 @@ class AdaptiveRun:
         found = self._evaluator.next(self._paths, self._cells, self._plan.ask)
         if found is None:
             return False
-        pairs, (values, grads) = found
+        pairs, ((values, grads),) = found
         slopes = self._cells.slopes(grads, pairs[0])
         number, slope = self._evaluator.scalars(self._paths, pairs, values, slopes)
         self._cells.keep(grads, self._plan.tell(number, slope))

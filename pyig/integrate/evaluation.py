@@ -15,7 +15,7 @@ from pyig.integrate.monitor import Monitor
 from pyig.rows import Ends
 
 Pairs = tuple[Ints, Floats]
-Found = tuple[Tensor, list[Tensor | None]]
+Found = list[tuple[Tensor, list[Tensor | None]]]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Paths:
     ----------
     ends : Ends
         Baseline and input rows of every path.
+    fan : int64 (K, T)
+        The paths that share their points: row k holds target k's path of each of the T trunks.
     fixed : list of tensor
         Tensors that do not move, one row per row of ``ends.stop``.
     index : list of int64 (P,)
@@ -37,6 +39,7 @@ class Paths:
     """
 
     ends: Ends
+    fan: Ints
     fixed: list[Tensor]
     index: list[Ints]
     names: list[str]
@@ -59,9 +62,9 @@ class Evaluator:
     allow_unused: bool
 
     def next(self, paths: Paths, rows: Rows | Cells, ask: Callable[[int], Pairs | None]) -> tuple[Pairs, Found] | None:
-        """Ask for pairs of (path, alpha) and evaluate them; smaller batches when memory runs out; None at the end.
+        """Ask for pairs of (trunk, alpha) and evaluate every target there; None at the end.
 
-        Nothing is recorded before the gradients are there, so a batch that failed is asked for again.
+        Nothing is recorded before the gradients are there, so when memory runs out a smaller batch is asked for.
         """
 
         def attempt(size: int) -> tuple[Pairs, Found] | None:
@@ -72,7 +75,7 @@ class Evaluator:
         found = self.sizer.attempt(self.backend, attempt)
         if found is not None:
             if not self.allow_unused:
-                _check_used(found[1][1], paths.names)
+                _check_used(found[1][0][1], paths.names)
             self.sizer.observe(len(found[0][0]), time.perf_counter() - started)
         return found
 
@@ -85,11 +88,11 @@ class Evaluator:
 
     def _evaluate(self, paths: Paths, rows: Rows | Cells, pairs: Pairs) -> Found:
         backend = self.backend
-        which, alphas = pairs
-        points = rows.points(which, alphas)
-        fixed = [backend.take(tensor, paths.ends.stop_rows[which]) for tensor in paths.fixed]
-        index = [backend.from_numpy(flat[which], points[0]) for flat in paths.index]
-        return backend.value_and_grad(self.forward, points, fixed, self.head, index)
+        which = paths.fan[:, pairs[0]]
+        points = rows.points(which[0], pairs[1])
+        fixed = [backend.take(tensor, paths.ends.stop_rows[which[0]]) for tensor in paths.fixed]
+        indices = [[backend.from_numpy(flat[own], points[0]) for flat in paths.index] for own in which]
+        return backend.values_and_grads(self.forward, points, fixed, self.head, indices)
 
 
 def _check_finite(paths: Paths, pairs: Pairs, values: Floats, slopes: Floats) -> None:

@@ -35,7 +35,7 @@ class FixedRun:
 
     def __init__(self, scheme: Fixed, evaluator: Evaluator, paths: Paths) -> None:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
-        self._plan = FixedPlan(scheme.rule, len(paths))
+        self._plan = FixedPlan(scheme.rule, paths.fan.shape[1])
         self._rows = rows_for(evaluator.backend, paths.ends, weight_rows=2)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._values = np.full((len(paths), scheme.steps), np.nan)
@@ -48,25 +48,28 @@ class FixedRun:
         batch = self._batch
         if found is None or batch is None:
             return False
-        pairs, (values, grads) = found
         # Rows that were added once must not be added twice: from here on nothing is tried again.
-        slopes = self._rows.add(grads, batch.paths, batch.weights)
-        number, slope = self._evaluator.scalars(self._paths, pairs, values, slopes)
-        self._values[batch.paths, batch.nodes] = number
-        self._slopes[batch.paths, batch.nodes] = slope
-        if len(batch.finished):
-            self._finish(batch.finished, np.ones(len(batch.finished)))
+        for fan, (values, grads) in zip(self._paths.fan, found[1], strict=True):
+            own = fan[batch.paths]
+            slopes = self._rows.add(grads, own, batch.weights)
+            number, slope = self._evaluator.scalars(self._paths, (own, batch.alphas), values, slopes)
+            self._values[own, batch.nodes] = number
+            self._slopes[own, batch.nodes] = slope
+            if len(batch.finished):
+                self._finish(fan[batch.finished], np.ones(len(batch.finished)))
         self._plan.tell(batch)
-        self._evaluator.monitor.called(len(batch.paths), len(batch.paths), len(batch.paths))
+        gradients = len(batch.paths) * len(self._paths.fan)
+        self._evaluator.monitor.called(len(batch.paths), gradients, gradients)
         return True
 
     def close(self) -> Integrals:
         """Collect the results; a path that was cut short is rescaled to an estimate."""
         cut = self._plan.cut_short()
         if cut is not None:
-            self._finish(np.array([cut[0]]), np.array([1.0 / cut[1]]))
+            self._finish(self._paths.fan[:, cut[0]], np.full(len(self._paths.fan), 1.0 / cut[1]))
         sums, sizes, errors = self._rows.norms()
-        seen = self._plan.seen()
+        seen = np.zeros(len(self._paths), dtype=np.int64)
+        seen[self._paths.fan] = self._plan.seen()
         complete = self._count(seen == self._scheme.steps) == self._shares
         errors = np.where(complete, errors, np.nan)
         with np.errstate(invalid="ignore"):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from numpy.typing import NDArray
-
 import numpy as np
+from numpy.typing import NDArray
 
 from pyig.contracts import Floats, Ints, Tensor
 from pyig.integrate.evaluation import Evaluator, Paths

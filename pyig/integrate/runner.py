@@ -112,7 +112,10 @@ class Runner:
         ends = Ends(
             stage.start, stage.stop, stage.start_row[baseline, sample], stage.stop_row[sample], sample * top + target
         )
-        paths = Paths(ends, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
+        # A fixed rule has the same points for every target: one forward serves them all.
+        every = np.arange(len(sample)).reshape(count, top, baselines).swapaxes(0, 1).reshape(top, -1)
+        fan = every if isinstance(self.scheme, Fixed) else np.arange(len(sample))[None]
+        paths = Paths(ends, fan, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
         head, scheme = self.probe.head, self.scheme
         if isinstance(scheme, Adaptive):
             head, log_odds = self.probe.smooth_head(self.contrast)

@@ -30,7 +30,9 @@ class HostCells(HostRows):
             start, stop = self._start[leaf], self._stop[leaf]
             unused = np.zeros((1, 1, stop.shape[1]))
             rows = np.ascontiguousarray(matrix(self._backend.to_numpy(grad)))
-            _core.accumulate(rows, np.zeros((1, len(paths))), none, unused, start, stop, start_rows, stop_rows, out[leaf])
+            _core.accumulate(
+                rows, np.zeros((1, len(paths))), none, unused, start, stop, start_rows, stop_rows, out[leaf]
+            )
         return out
 
     def keep(self, grads: Sequence[Tensor | None], slots: Ints) -> None:
@@ -38,7 +40,9 @@ class HostCells(HostRows):
         needed = int(slots.max()) + 1 if len(slots) else 0
         for leaf, grad in enumerate(grads):
             if len(self._store[leaf]) < needed:
-                bigger = np.empty((max(needed, 2 * len(self._store[leaf])), self._stop[leaf].shape[1]), self._stop[leaf].dtype)
+                bigger = np.empty(
+                    (max(needed, 2 * len(self._store[leaf])), self._stop[leaf].shape[1]), self._stop[leaf].dtype
+                )
                 bigger[: len(self._store[leaf])] = self._store[leaf]
                 self._store[leaf] = bigger
             if grad is None:
