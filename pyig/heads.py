@@ -43,14 +43,17 @@ def _log_of_probability(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tens
 
 def _log_odds_of_probability(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     target = ops.one_hot(index, flat)
-    value = ops.pick(flat, index) + _TINY
-    # The sum of the others keeps its digits where 1 - p has none left; a lone column has nothing better.
-    several = int(flat.shape[1]) > 1
-    others = ops.cast_like(ops.row_sum(flat * (1.0 - target)), flat) if several else 1.0 - value
-    others = others + _TINY
-    odds = target / value[:, None]
-    down = (1.0 - target) / others[:, None] if several else -target / others[:, None]
-    return ops.log(value) - ops.log(others), odds - down
+    value = ops.pick(flat, index)
+    up, down = value + _TINY, 1.0 - value + _TINY
+    return ops.log(up) - ops.log(down), target * (1.0 / up + 1.0 / down)[:, None]
+
+
+def _log_odds_in_simplex(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    target = ops.one_hot(index, flat)
+    up = ops.pick(flat, index) + _TINY
+    # Where rows sum to 1, the sum of the others keeps its digits when 1 - p has none left.
+    down = ops.cast_like(ops.row_sum(flat * (1.0 - target)), flat) + _TINY
+    return ops.log(up) - ops.log(down), target / up[:, None] - (1.0 - target) / down[:, None]
 
 
 _TINY = 1e-30  # keeps a probability of exactly 0 or 1 finite in log space; its own gradient is 0 there
@@ -64,6 +67,10 @@ SCALARS: dict[tuple[str, str], Scalar] = {
     ("probabilities", "probability"): _output,
     ("probabilities", "log_probability"): _log_of_probability,
     ("probabilities", "log_odds"): _log_odds_of_probability,
+    ("simplex", "output"): _output,
+    ("simplex", "probability"): _output,
+    ("simplex", "log_probability"): _log_of_probability,
+    ("simplex", "log_odds"): _log_odds_in_simplex,
 }
 VALUES = ("output", "probability", "log_probability", "log_odds")
 KINDS = ("logits", "probabilities")
@@ -78,9 +85,10 @@ class TargetHead:
     value : str
         ``"output"``, ``"probability"``, ``"log_probability"`` or ``"log_odds"``.
     kind : str
-        What the model gives: ``"logits"`` or ``"probabilities"``.
+        What the model gives: ``"logits"``, ``"probabilities"``, or probabilities that sum to 1: ``"simplex"``.
     binary : bool
-        The model gives one logit z; it is read as the two logits [0, z], so that the classes are 0 and 1.
+        The model gives one number; a logit z is read as the two logits [0, z], a probability p as [1 - p, p], so that
+        the classes are 0 and 1 either way.
     """
 
     value: str = "output"
@@ -92,14 +100,21 @@ class TargetHead:
         scalar = SCALARS[self.kind, self.value]
         flat = ops.flat(outputs)
         if self.binary:
-            flat = ops.with_zero_column(flat)
+            flat = _both_classes(ops, flat, index[0], self.kind)
         value, cotangent = scalar(ops, flat, index[0])
         if len(index) == 2:
             other, other_cotangent = scalar(ops, flat, index[1])
             value, cotangent = value - other, cotangent - other_cotangent
         if self.binary:
-            cotangent = cotangent[:, 1:]
+            both = cotangent
+            cotangent = both[:, 1:] if self.kind == "logits" else both[:, 1:] - both[:, :1]
         return value, ops.reshape_like(cotangent, outputs)
+
+
+def _both_classes(ops: Backend, flat: Tensor, index: Tensor, kind: str) -> Tensor:
+    """Return (R, 2) from (R, 1): ``[0, z]`` or ``[1 - p, p]``."""
+    wide = ops.with_zero_column(flat)
+    return wide if kind == "logits" else wide + ops.one_hot(index * 0, wide) * (1.0 - flat)
 
 
 @dataclass(frozen=True)

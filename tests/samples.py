@@ -132,9 +132,9 @@ def mixed() -> Explanation:
 
 
 def sequence() -> Explanation:
-    """Two samples of six steps and five channels: neither a table nor a picture."""
+    """Two samples of six steps and sixty channels: neither a table nor a picture."""
     rng = np.random.default_rng(3)
-    return make(rng.normal(size=(2, 6, 5)), rng.normal(size=(2, 6, 5)))
+    return make(rng.normal(size=(2, 6, 60)), rng.normal(size=(2, 6, 60)))
 
 
 def empty() -> Explanation:

@@ -86,17 +86,17 @@ void refuse(const char* name, const std::string& expected, py::handle got) {
 
 Array::Array(const char* name, py::handle value, std::size_t dimensions, const std::vector<Kind>& kinds)
     : name_(name), kind_(kinds.front()) {
-    const std::string expected = in_words(dimensions, kinds);
+    const auto expected = [&] { return in_words(dimensions, kinds); };
     if (!py::isinstance<py::array>(value))
-        throw py::type_error(std::string(name) + ": expected " + expected + "; got " + describe(value));
+        throw py::type_error(std::string(name) + ": expected " + expected() + "; got " + describe(value));
     array_ = py::reinterpret_borrow<py::array>(value);
     const auto found =
         std::find_if(kinds.begin(), kinds.end(), [&](Kind kind) { return is_kind(array_.dtype(), kind); });
     if (found == kinds.end() || static_cast<std::size_t>(array_.ndim()) != dimensions)
-        refuse(name, expected, value);
+        refuse(name, expected(), value);
     kind_ = *found;
-    if (!array_.dtype().attr("isnative").cast<bool>())
-        refuse(name, expected + " in native byte order", value);
+    if (array_.dtype().byteorder() != '=') // numpy writes the machine's own order so, whatever it is
+        refuse(name, expected() + " in native byte order", value);
     if (!(array_.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_))
         refuse_text(name, "aligned memory (numpy.require(" + std::string(name) + ", requirements='A') copies it there)",
                     "a misaligned array");

@@ -26,7 +26,7 @@ class CallableBackend:
     gradient : callable
         For outputs (R,): ``gradient(*leaves)`` -> dF/d(leaf), one array per leaf; integer leaves may be left out.
         For outputs of higher rank: ``gradient(*leaves, cotangent=c)`` -> the VJP with the cotangent c, shaped like the
-        outputs.
+        outputs. For a dict input it may answer with a dict.
     """
 
     name = "callable"
@@ -74,11 +74,11 @@ class CallableBackend:
         values, cotangent = head(self, outputs, index)
         x, kwargs = self._last
         if outputs.ndim <= 1:
-            found = self._moving(_tuple(self._apply(self._gradient, x, kwargs)), x)
+            found = self._moving(_tuple(self._apply(self._gradient, x, kwargs), x), x)
             scale = cotangent.reshape(-1)
             grads = [None if g is None else g * scale.reshape(-1, *[1] * (np.ndim(g) - 1)) for g in found]
         else:
-            grads = self._moving(_tuple(self._apply(self._gradient, x, {**kwargs, "cotangent": cotangent})), x)
+            grads = self._moving(_tuple(self._apply(self._gradient, x, {**kwargs, "cotangent": cotangent}), x), x)
         if len(grads) != len(points):
             raise ModelError(f"expected gradient() to return {len(points)} arrays, one per input; got {len(grads)}")
         for grad, point in zip(grads, points, strict=True):
@@ -227,5 +227,7 @@ class CallableBackend:
         return function(*x, **kwargs) if isinstance(x, (list, tuple)) else function(x, **kwargs)
 
 
-def _tuple(found: Any) -> Sequence[Array | None]:
+def _tuple(found: Any, x: Any) -> Sequence[Array | None]:
+    if isinstance(found, dict) and isinstance(x, dict):
+        return [found.get(key) for key in x]
     return list(found) if isinstance(found, (list, tuple)) else [np.asarray(found)]

@@ -19,6 +19,12 @@ from pyig.errors import ModelError
 
 _HOST_DTYPES = (tf.float32, tf.float64)
 _NARROW = (tf.bfloat16, tf.float16)
+_TOKENS = "For token ids pass integers, which are held fixed, and layer= the embedding layer"
+_HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
+    "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
+    "was expected to be a": "expected the input in the dtype of the model's weights. Cast it (tf.cast(x, tf.float32)), "
+    "or build the model in the other dtype",
+}
 
 
 class TensorFlowBackend(TensorFlowOps):
@@ -55,7 +61,13 @@ class TensorFlowBackend(TensorFlowOps):
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call the model in inference mode."""
-        return self._model(x, kwargs)
+        try:
+            return self._model(x, kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            hint = next((hint for sign, hint in _HINTS.items() if sign in error.message), None)
+            if hint is None:
+                raise
+            raise ModelError(f"{hint}. TensorFlow said: {error.message.splitlines()[0]}") from error
 
     def is_tensor(self, value: object) -> bool:
         """TensorFlow tensors, also the symbolic ones of a graph."""
@@ -114,7 +126,7 @@ class TensorFlowBackend(TensorFlowOps):
 
     def release_memory(self) -> None:
         """Drop what only cycles keep alive; TensorFlow's allocator then serves the next call from its own pool."""
-        gc.collect()
+        gc.collect(1)  # the failed call's objects are young; a full collection takes most of a second
 
     # --- tensors ---------------------------------------------------------------------------------------------------
     def asarray(self, x: Any) -> Any:
@@ -182,5 +194,5 @@ def _no_gradient(outputs: Any) -> ModelError:
     return ModelError(
         f"expected outputs that depend on the input by differentiable operations; got outputs of shape "
         f"{tuple(outputs.shape)} and dtype {outputs.dtype.name} without a gradient. Look for stop_gradient, argmax, "
-        "rounding, a cast to integers or a way through numpy in the model"
+        f"rounding, a cast to integers or a way through numpy in the model. {_TOKENS}"
     )

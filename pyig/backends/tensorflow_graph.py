@@ -7,6 +7,7 @@ traced: every call first compares one row with the eager step. A step that canno
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Graphs:
     def __init__(self) -> None:
         self._entries: OrderedDict[Any, _Entry] = OrderedDict()
         self._session = 0
+        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Start a new call of the explainer: what was traced before is compared again before it is used."""
@@ -65,10 +67,11 @@ class Graphs:
             hash(key)
         except TypeError:  # a tensor among the model's arguments: then only the very same objects are the same step
             key = (*map(id, what), shapes)
-        entry = self._entries.setdefault(key, _Entry(what))
-        self._entries.move_to_end(key)
-        if len(self._entries) > _KEPT:
-            self._entries.popitem(last=False)
+        with self._lock:  # one explainer may serve several threads
+            entry = self._entries.setdefault(key, _Entry(what))
+            self._entries.move_to_end(key)
+            if len(self._entries) > _KEPT:
+                self._entries.popitem(last=False)
         return entry
 
 

@@ -79,15 +79,15 @@ class TorchBackend:
         return isinstance(value, torch.Tensor)
 
     def gives_probabilities(self) -> bool | None:
-        """Look at the module that was registered last: softmax and sigmoid are certain, linear is certain too."""
-        if self._module is None:
+        """Look at the last module of a Sequential; of other modules the order of the calls is not known."""
+        last = self._module
+        while isinstance(last, torch.nn.Sequential) and len(last):
+            last = last[-1]
+        if last is self._module:
             return None
-        last = [m for m in self._module.modules() if not list(m.children())][-1:]
-        if isinstance(self._module, torch.nn.Sequential) and last:
-            if isinstance(last[0], (torch.nn.Softmax, torch.nn.Sigmoid)):
-                return True
-            return False if isinstance(last[0], torch.nn.Linear) else None
-        return None
+        if isinstance(last, (torch.nn.Softmax, torch.nn.Sigmoid)):
+            return True
+        return False if isinstance(last, torch.nn.Linear) else None
 
     def value(self, forward: Forward, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the outputs without a graph."""
@@ -126,7 +126,7 @@ class TorchBackend:
                     f"{tuple(outputs.shape)} and dtype {outputs.dtype} without a gradient. Look for no_grad, detach, "
                     "argmax, rounding or a way through numpy in the model"
                 )
-            found = []
+            found: list[tuple[torch.Tensor, list[torch.Tensor | None]]] = []
             for left, index in zip(reversed(range(len(indices))), indices, strict=True):
                 values, cotangent = head(self, outputs.detach(), index)
                 grads = torch.autograd.grad(
@@ -155,7 +155,7 @@ class TorchBackend:
                 raise InputTypeError(f"expected a dense tensor; got layout {x.layout}. Pass x.to_dense()")
             known: torch.Tensor = x.detach()
             return known.contiguous() if self.on_host(known) else known  # once here, not once per block of samples
-        array = np.ascontiguousarray(x)
+        array = np.asarray(x, order="C")  # not ascontiguousarray, which gives a lone number an axis
         if array.dtype.kind not in "fiub":
             raise InputTypeError(f"expected numbers for a torch model; got an array of dtype {array.dtype}")
         tensor = torch.from_numpy(array if array.flags.writeable else array.copy())

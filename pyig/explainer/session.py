@@ -78,6 +78,8 @@ class Session:
         inputs = read_inputs(backend, x, options.forward_kwargs)
         custom = target if callable(target) else None
         parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
+        if custom is not None and options.value not in (None, "output"):
+            raise InputError(f"expected value={options.value!r} only with an index target; got a function as target=")
         contrast = None
         if options.contrast is not None:
             if custom is not None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import pathlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyig.contracts import Floats, Ints
 from pyig.errors import InputError
-from pyig.explanation import savefile
 from pyig.explanation.arrays import Leaf, check_leaf, freeze, freeze_tree, pick_rows, same, take
 from pyig.explanation.table import to_frame
 from pyig.explanation.verdict import describe, relative_error, relative_gap, verdict
 from pyig.registry import Registry
 from pyig.tree import flatten, names
+
+if TYPE_CHECKING:
+    import os
+    import pathlib
 
 TREES = ("attributions", "inputs", "baselines")
 PER_PATH: dict[str, Any] = {
@@ -31,9 +32,17 @@ PER_PATH: dict[str, Any] = {
 PER_PATH |= {"n_evals": np.int64, "converged": np.bool_}
 PER_NODE = ("path_alphas", "path_values", "path_slopes", "path_weights")
 
-# Strings, because the views stand on a higher floor than the data that they show.
-_VIEWS = Registry(
-    "view entry", {"show": "pyig.views:show", "html": "pyig.views.html:html", "page": "pyig.views.html:page"}
+# Strings: the views stand on a higher floor than the data that they show, and `import pyig` need not load archives.
+_LATER = Registry(
+    "later import",
+    {
+        "show": "pyig.views:show",
+        "html": "pyig.views.html:html",
+        "page": "pyig.views.html:page",
+        "write": "pyig.explanation.savefile:write",
+        "read": "pyig.explanation.savefile:read",
+        "replace": "pyig.explanation.savefile:replace",
+    },
 )
 
 
@@ -262,17 +271,17 @@ class Explanation:
 
     def plot(self, kind: str | Callable[..., Any] = "auto", **options: Any) -> Any:
         """Draw the explanation; see `pyig.views.show` for the kinds and their options."""
-        return _VIEWS["show"](self, kind, **options)
+        return _LATER["show"](self, kind, **options)
 
     def to_html(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str:
         """Return a report as one self-contained page, and write it to `path` if one is given."""
-        page: str = _VIEWS["page"](self, **options)
+        page: str = _LATER["page"](self, **options)
         if path is not None:
-            savefile.replace(path, lambda file: file.write(page.encode()))
+            _LATER["replace"](path, lambda file: file.write(page.encode()))
         return page
 
     def _repr_html_(self) -> str:
-        fragment: str = _VIEWS["html"](self)
+        fragment: str = _LATER["html"](self)
         return fragment
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -287,7 +296,8 @@ class Explanation:
         SaveFileError
             When the name ends in something other than ``.npz``, or an input holds Python objects.
         """
-        return savefile.write(path, {f.name: getattr(self, f.name) for f in fields(self)}, TREES)
+        written: pathlib.Path = _LATER["write"](path, {f.name: getattr(self, f.name) for f in fields(self)}, TREES)
+        return written
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -298,7 +308,8 @@ class Explanation:
         SaveFileError
             When the file is damaged, of another origin, or from a newer pyig.
         """
-        return savefile.read(path, cls, TREES)
+        loaded: Explanation = _LATER["read"](path, cls, TREES)
+        return loaded
 
 
 def _plain(value: object) -> Any:

@@ -126,14 +126,18 @@ def _error(explanation: Explanation) -> str:
 
 
 def _gap(explanation: Explanation) -> str:
-    worst = int(np.argmax(explanation.relative_gap))
-    share = float(explanation.relative_gap.ravel()[worst])
+    gaps = explanation.relative_gap.ravel()
+    known = ~np.isnan(gaps)
+    if not known.any():
+        return "completeness gap unknown: not reached, or not finite on the path"
+    worst = int(np.nanargmax(gaps))
     change = abs(float((explanation.values - explanation.baseline_values).ravel()[worst]))
     if change < FLOOR * float(l1(explanation).ravel()[worst]):
         gap = abs(float(explanation.deltas.ravel()[worst]))
-        return f"completeness gap {gap:.2g}, where F(x)-F(x') is only {change:.2g}"
-    most = "at most " if explanation.values.size > 1 else ""
-    return f"completeness gap {most}{percent(share)} of F(x)-F(x')"
+        text = f"completeness gap {gap:.2g}, where F(x)-F(x') is only {change:.2g}"
+    else:
+        text = f"completeness gap {'at most ' if gaps.size > 1 else ''}{percent(gaps[worst])} of F(x)-F(x')"
+    return text if known.all() else f"{text} (unknown{_count(~known)})"
 
 
 def _count(mask: np.typing.NDArray[np.bool_]) -> str:

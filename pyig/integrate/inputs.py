@@ -181,7 +181,7 @@ def _plain(leaf: Any, name: str = "") -> Any:
         return leaf
     if np.any(getattr(leaf, "mask", False)):
         raise InputError(f"expected {name or 'the input'} without masked entries. Fill or drop missing values first")
-    return np.asarray(leaf, dtype=leaf.dtype.newbyteorder("="), order="C")
+    return np.require(leaf, leaf.dtype.newbyteorder("="), ["C", "A", "E"])
 
 
 def _count(leaves: Sequence[Tensor], names: Sequence[str]) -> int:

@@ -65,7 +65,7 @@ class Probe:
         head = self.head
         if not isinstance(head, TargetHead) or contrast is not None:
             return head, False
-        if head.value == "probability" or (head.value == "output" and head.kind == "probabilities"):
+        if head.value == "probability" or (head.value == "output" and head.kind != "logits"):
             return TargetHead("log_odds", head.kind, head.binary), True
         return head, False
 
@@ -147,11 +147,15 @@ class Probe:
         head = self._head
         if isinstance(head, TargetHead) and head.binary:
             shape = (shape[0], 2)
-            if target.kind == "default":  # one logit: the positive class
+            if target.kind == "default":  # one output: the positive class
                 target = Target("same", np.array([1]))
 
         def scores() -> Any:
-            return self.backend.to_numpy(outputs)
+            found = self.backend.to_numpy(outputs)
+            if shape == tuple(outputs.shape):
+                return found
+            middle = 0.0 if self.kind == "logits" else 0.5  # of two classes the second wins beyond it
+            return np.stack([np.full(len(found), middle), found.reshape(-1)], axis=1)
 
         found = target.resolve(samples, shape, scores)
         if contrast is None:
@@ -181,7 +185,7 @@ class Probe:
         value = self._value
         if value in (None, "output"):
             self.kind = self._output_kind or ("probabilities" if self._shows_probabilities(outputs) else None)
-            self._head = TargetHead("output", self.kind or "logits")
+            self._head = TargetHead("output", self._head_kind(outputs))
             return
         if len(outputs.shape) > 2:
             raise InputError(
@@ -190,24 +194,30 @@ class Probe:
             )
         self.kind = self._output_kind or self._recognise(outputs)
         single = len(outputs.shape) < 2 or outputs.shape[1] == 1
-        self._head = TargetHead(str(value), self.kind, binary=single and self.kind == "logits")
+        self._head = TargetHead(str(value), self._head_kind(outputs), binary=single)
+
+    def _head_kind(self, outputs: Tensor) -> str:
+        if self.kind != "probabilities" or len(outputs.shape) != 2 or int(outputs.shape[1]) == 1:
+            return self.kind or "logits"
+        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
+        return "simplex" if np.abs(rows.sum(axis=1) - 1).max() < 1e-3 else "probabilities"
 
     def _shows_probabilities(self, outputs: Tensor) -> bool | None:
+        """Recognise probabilities by the head of the graph, or by rows that sum to 1; None where neither tells."""
         known = self.backend.gives_probabilities()
-        if known is not None or len(outputs.shape) != 2 or int(outputs.shape[1]) == 1:
+        if known is not None or len(outputs.shape) > 2:
             return known
         rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
-        return bool(np.abs(rows.sum(axis=1) - 1).max() < 1e-3 and rows.min() >= 0)
+        if rows.min() < 0 or rows.max() > 1:
+            return False
+        several = rows.ndim == 2 and rows.shape[1] > 1
+        return True if several and np.abs(rows.sum(axis=1) - 1).max() < 1e-3 else None
 
     def _recognise(self, outputs: Tensor) -> str:
-        """Recognise probabilities by the head of the graph, or by rows that sum to 1."""
         known = self._shows_probabilities(outputs)
-        if known is not None:
-            return "probabilities" if known else "logits"
-        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
-        if rows.min() < 0 or rows.max() > 1:
-            return "logits"
-        raise InputError(
-            "cannot tell whether the model's single output is a logit or a probability; "
-            'pass output_kind="logits" or output_kind="probabilities"'
-        )
+        if known is None:
+            raise InputError(
+                "cannot tell whether the model gives logits or probabilities: all of its outputs lie between 0 and 1; "
+                'pass output_kind="logits" or output_kind="probabilities"'
+            )
+        return "probabilities" if known else "logits"

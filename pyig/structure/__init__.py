@@ -27,7 +27,7 @@ def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Split:
         The framework of this model has no layers to cut at.
     """
     # Keras' models on torch are torch modules as well, but their layers do not go through torch's own call.
-    kind = "keras" if hasattr(model, "stop_training") or backend.name == "tensorflow" else backend.name
+    kind = "keras" if hasattr(model, "compute_output_shape") or backend.name == "tensorflow" else backend.name
     if kind not in SPLITS:
         raise InputTypeError(
             f"expected a torch module or a Keras model for layer=; got a model of backend {backend.name!r}"

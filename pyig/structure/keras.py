@@ -37,7 +37,7 @@ def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Split:
     ----------
     layer : Keras layer, str, int, or callable
         The layer itself; its name, with the names of the models around it where it is nested (``"block/conv"``); its
-        position in ``model.layers``; or ``callable(model) -> layer``.
+        attribute (``"encoder.conv"``); its position in ``model.layers``; or ``callable(model) -> layer``.
     to_inputs : bool
         Whether the path runs at the layer's inputs rather than at its outputs.
     """
@@ -93,6 +93,10 @@ class KerasSplit:
             except CutError as reason:
                 why = str(reason)
                 continue
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # Keras shows its graph in parts that may change; the model itself has just run, so try another way.
+                why = f"{type(error).__name__}: {error}"
+                continue
             if self._same(found, wanted):
                 self.spec, self.note = cut.spec, f"{note}: {why}" if note else None
                 return cut
@@ -120,7 +124,7 @@ def find_layer(model: Any, layer: Any) -> Any:
         return layers[layer]
     table = list(_table(model))
     if isinstance(layer, str):
-        return _named(table, layer)
+        return _named(model, table, layer)
     if not _is_layer(layer) and callable(layer):
         layer = layer(model)
     if not _is_layer(layer):
@@ -133,7 +137,7 @@ def find_layer(model: Any, layer: Any) -> Any:
     return layer
 
 
-def _named(table: list[tuple[str, Any]], name: str) -> Any:
+def _named(model: Any, table: list[tuple[str, Any]], name: str) -> Any:
     paths: dict[int, tuple[str, Any]] = {}
     for path, layer in table:
         if path == name:
@@ -141,6 +145,13 @@ def _named(table: list[tuple[str, Any]], name: str) -> Any:
         if path.endswith("/" + name):
             paths.setdefault(id(layer), (path, layer))
     if not paths:
+        found = (
+            model  # a subclassed model seldom names its layers: ``self.encoder.attention`` is how its author knows them
+        )
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if any(known is found for _, known in table):
+            return found
         raise unknown("layer", name, dict(table))
     if len(paths) > 1:
         raise InputError(f"several layers are named {name!r}; choose one of: {', '.join(p for p, _ in paths.values())}")

@@ -63,7 +63,7 @@ class GraphCut:
         self._outputs: Any = None
         if not self._entry:
             raise CutError("the layer has no inputs")
-        self._head = flavour(model).Model(model.input, [*self._entry, *self._crossing], name="before_the_cut")
+        self._head = flavour(model).Model(_input(model), [*self._entry, *self._crossing], name="before_the_cut")
         self.spec: tree.Spec = self._inner.spec if self._inner else tuple_spec(len(self._entry))
 
     def before(self, x: Any, batched: dict[str, Any], shared: dict[str, Any]) -> tuple[list[Any], list[Any]]:
@@ -159,9 +159,14 @@ def _containers(model: Any, layer: Any) -> list[Any]:
     return found
 
 
+def _input(model: Any) -> Any:
+    """Return the symbolic input in the structure that the model takes; a Sequential has one tensor and no structure."""
+    return model.inputs[0] if isinstance(model, flavour(model).Sequential) else model.input
+
+
 def _packed(model: Any, tensors: list[Any]) -> Any:
     """Return tensors in the structure that a nested model takes."""
-    return nest(model).pack_sequence_as(model.input, tensors)
+    return nest(model).pack_sequence_as(_input(model), tensors)
 
 
 def _takes_training(operation: Any) -> bool:

@@ -28,7 +28,7 @@ VIEWS = Registry(
 
 
 def show(explanation: Explanation, kind: str | Callable[..., Any] = "auto", **options: Any) -> Any:
-    """Draw an explanation.
+    r"""Draw an explanation.
 
     Parameters
     ----------
@@ -55,7 +55,13 @@ def show(explanation: Explanation, kind: str | Callable[..., Any] = "auto", **op
 
     Examples
     --------
-    >>> show(explanation, "bars", sample=2, top=5)  # doctest: +SKIP
+    >>> import numpy as np, pyig
+    >>> ig = pyig.IntegratedGradients(lambda x: (x**2).sum(axis=1), gradient=lambda x: 2 * x)
+    >>> print(show(ig.explain(np.array([[1.0, 3.0]]), n_steps=2), "text").partition("\n\n")[0])
+    sample 0: F(x) = 10, F(x') = 0, difference +10
+      feature  value  baseline  attribution
+      x[1]         3         0        +9.00  ++++++++++++++++++++
+      x[0]         1         0        +1.00  ++
     """
     if kind == "auto":
         kind = kind_of(explanation)

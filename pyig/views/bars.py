@@ -38,8 +38,15 @@ def bars(explanation: Explanation, sample: int = 0, target: int = 0, top: int | 
     i, k = pick(explanation, sample, target)
     ranking = rank(explanation, i, k, top)
     labels, amounts, colours = _bars(ranking)
-    figure = figure_of(ax) if ax is not None else new_figure(6.4, 1.4 + 0.3 * len(labels))
-    ax = ax if ax is not None else figure.add_subplot()
+    title = f"{heading(explanation, i, k)}\n{equation(explanation, i, k)}"
+    if ax is not None:
+        figure = figure_of(ax)
+        ax.set_title(title, loc="left", fontsize="medium", parse_math=False)
+    else:
+        # Room for the labels, and as much for the bars whatever the labels are.
+        figure = new_figure(4.8 + 0.085 * max(map(len, labels)), 1.4 + 0.3 * len(labels))
+        figure.suptitle(title, x=0.02, ha="left", fontsize="medium", parse_math=False)  # long labels push Axes right
+        ax = figure.add_subplot()
     drawn = ax.barh(range(len(labels)), amounts, height=0.72, color=colours)
     if ranking.gap_shows:
         drawn[-1].set(facecolor="none", edgecolor=REST, hatch="////")
@@ -60,8 +67,6 @@ def bars(explanation: Explanation, sample: int = 0, target: int = 0, top: int | 
     ax.margins(x=0.16, y=0.02)
     ax.locator_params(axis="x", nbins=6)
     bare(ax, "bottom")
-    title = f"{heading(explanation, i, k)}\n{equation(explanation, i, k)}"
-    ax.set_title(title, loc="left", fontsize="medium", parse_math=False)
     ax.set_xlabel("contribution to the difference")
     return figure
 

@@ -103,7 +103,7 @@ def _scale(figure: Any, axes: list[Any], colours: Heat, sign: str) -> None:
     from matplotlib.colors import ListedColormap, Normalize
 
     if colours.scale == 0:
-        axes[0].set_xlabel("all attributions are zero", fontsize="small")
+        axes[0].set_xlabel(f"attributions: {'; '.join(colours.remarks())}", fontsize="small")
         return
     low = -colours.scale if sign == "signed" else 0.0
     mappable = ScalarMappable(Normalize(low, colours.scale), ListedColormap(colours.palette / 255))
@@ -112,5 +112,5 @@ def _scale(figure: Any, axes: list[Any], colours: Heat, sign: str) -> None:
     bar.set_ticks(ticks, labels=[text.lstrip("+" if sign != "signed" else "") for text in signed(ticks)])
     bar.ax.tick_params(labelsize="small", length=2)
     bar.outline.set_visible(False)
-    beyond = f"\n{colours.clipped:.1%} of pixels beyond" if colours.clipped else ""
-    bar.set_label(f"{'' if sign == 'signed' else sign + ' '}attribution per pixel{beyond}", fontsize="small")
+    label = f"{'' if sign == 'signed' else sign + ' '}attribution per pixel"
+    bar.set_label("\n".join([label, *colours.remarks()]), fontsize="small")

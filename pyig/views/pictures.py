@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from pyig.explanation import Explanation
-from pyig.views.colours import Bytes
 from pyig.views.markup import esc
 from pyig.views.png import data_uri, encode
 from pyig.views.raster import Floats, Heat, few_colours, heat, overlay, overlay_few_colours, per_pixel, shrink, visible
@@ -47,6 +46,8 @@ def picture_row(explanation: Explanation, i: int, k: int, caption: str, limit: i
 def describe(pixels: Floats) -> str:
     """Say what a heat map shows, for those who do not see it."""
     size = f"heat map of {pixels.shape[0]} by {pixels.shape[1]} pixels"
+    if not np.isfinite(pixels).all():
+        return f"{size}, some attributions are not finite"
     if not np.any(pixels):
         return f"{size}, all attributions are zero"
     favour, against = float(pixels.clip(0).sum()), float((-pixels).clip(0).sum())
@@ -64,10 +65,10 @@ def _figure(file: bytes, title: str, text: str, shape: tuple[int, ...]) -> str:
 
 
 def _legend(colours: Heat, note: str) -> str:
+    remarks = "".join(f" {remark}." for remark in colours.remarks())
     if colours.scale == 0:
-        return f"<p>All attributions are zero.{note}</p>"
+        return f'<p class="legend">Attributions:{remarks}{note}</p>'
     low, high = signed([-colours.scale, colours.scale])
-    strip: Bytes = np.arange(len(colours.palette), dtype=np.uint8)[None]
+    strip = np.tile(np.linspace(0, len(colours.palette) - 1, 160).round().astype(np.uint8), (12, 1))
     image = f'<img src="{data_uri(encode(strip, colours.palette))}" width="160" height="12" alt="blue to orange">'
-    beyond = f" {100 * colours.clipped:.1f} % of the pixels lie beyond." if colours.clipped else ""
-    return f'<p class="legend">against {low} {image} {high} for, per pixel.{beyond}{note}</p>'
+    return f'<p class="legend">against {low} {image} {high} for, per pixel.{remarks}{note}</p>'

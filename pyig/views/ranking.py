@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,8 @@ class Ranking(NamedTuple):
     @property
     def largest(self) -> float:
         """Length of the longest bar."""
-        return max([abs(row.attribution) for row in self.rows] + [abs(self.remainder)], default=0.0)
+        lengths = [abs(row.attribution) for row in self.rows] + [abs(self.remainder)]
+        return max((length for length in lengths if math.isfinite(length)), default=0.0)
 
     @property
     def gap_shows(self) -> bool:

@@ -29,6 +29,8 @@ class Heat(NamedTuple):
         Attribution at full colour; 0 where all attributions are zero.
     clipped : float
         Share of pixels beyond the scale.
+    unknown : float
+        Share of pixels whose attribution is not finite; they are blank.
     palette : (255, 3) bytes
         Colours from -1 (or 0) to 1.
     """
@@ -36,7 +38,14 @@ class Heat(NamedTuple):
     strength: Floats
     scale: float
     clipped: float
+    unknown: float
     palette: Bytes
+
+    def remarks(self) -> list[str]:
+        """Say what the colours alone do not: pixels beyond the scale, pixels without a number, no colour at all."""
+        shares = {"of pixels beyond": self.clipped, "of pixels not finite": self.unknown}
+        zero = ["all zero"] if self.scale == 0 and self.unknown == 0 else []
+        return zero + [f"{100 * share:.2g} % {what}" for what, share in shares.items() if share]
 
     @property
     def palette_index(self) -> Bytes:
@@ -47,7 +56,7 @@ class Heat(NamedTuple):
 
 def per_pixel(attributions: NDArray[Any], layout: str) -> Floats:
     """Sum the channels: what a pixel contributes to F(x) - F(x'), (H, W)."""
-    wide = np.nan_to_num(attributions.astype(np.float64), posinf=0, neginf=0)
+    wide = attributions.astype(np.float64)
     return wide if layout == "hw" else wide.sum(axis=layout.index("c"))
 
 
@@ -75,11 +84,13 @@ def heat(pixels: Floats, sign: str = "signed", clip: float = 99.0, vmax: float |
         sign
     ]
     palette = signed_palette() if sign == "signed" else unsigned_palette()
+    unknown_share = float(np.mean(~np.isfinite(kept))) if kept.size else 0.0
+    kept = np.nan_to_num(kept, posinf=0, neginf=0)
     sizes = np.abs(kept[kept != 0])
     scale = float(vmax if vmax is not None else np.percentile(sizes, clip) if sizes.size else 0.0)
     if scale == 0:
-        return Heat(np.zeros_like(kept), 0.0, 0.0, palette)
-    return Heat(np.clip(kept / scale, -1, 1), scale, float(np.mean(np.abs(kept) > scale)), palette)
+        return Heat(np.zeros_like(kept), 0.0, 0.0, unknown_share, palette)
+    return Heat(np.clip(kept / scale, -1, 1), scale, float(np.mean(np.abs(kept) > scale)), unknown_share, palette)
 
 
 def visible(sample: NDArray[Any], layout: str) -> Bytes:

@@ -15,8 +15,8 @@ SHARED = """
 .pyig th,.pyig td{padding:2px 9px;border:0;border-bottom:1px solid rgba(128,128,128,.28);background:none;color:inherit}
 .pyig thead th{border-bottom-color:rgba(128,128,128,.8);white-space:nowrap}
 .pyig tbody th{font-weight:400}
-.pyig [align=right]{text-align:right}
-.pyig [align=left]{text-align:left}
+.pyig.pyig table [align=right]{text-align:right}
+.pyig.pyig table [align=left]{text-align:left}
 .pyig .n{font-variant-numeric:tabular-nums;white-space:nowrap}
 .pyig td.bar{padding:2px 0}
 .pyig td.bar[align=right]{border-right:1px solid rgba(128,128,128,.8)}

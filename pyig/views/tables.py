@@ -46,8 +46,9 @@ def summary(explanation: Explanation, rows: int) -> str:
         after, before, gap, gap_share, error_share, spent = (column[m] for column in flat)
         target = target_label(explanation, m // k, m % k)
         cells = [name(labels[m // k]), "" if target is None else name(target)]
-        cells += [f"{after:.4g}", f"{before:.4g}", f"{after - before:+.4g}", f"{gap:+.2g}" if gap else "0"]
-        cells += [percent(gap_share), "unknown" if math.isnan(error_share) else percent(error_share), str(spent)]
+        cells += [f"{after:.4g}", f"{before:.4g}", f"{after - before:+.4g}", signed([gap])[0]]
+        cells += ["unknown" if math.isnan(share) else percent(share) for share in (gap_share, error_share)]
+        cells += [str(spent)]
         cells += [f"{MARKS[states[m]]} {states[m]}"]
         lines.append(row(cells, numbers=figures))
     left = n * k - rows
@@ -89,20 +90,20 @@ def bar_table(explanation: Explanation, i: int, k: int, top: int | None, caption
 def _scale(ranking: Ranking) -> float:
     """Pixels per unit, so that the longest bar against and the longest bar for share the span."""
     amounts = [r.attribution for r in ranking.rows] + [ranking.remainder, ranking.missing, 0.0]
-    reach = max(amounts) - min(amounts)
-    return SPAN / reach if reach > 0 and math.isfinite(reach) else 0.0
+    finite = [amount for amount in amounts if math.isfinite(amount)]
+    reach = max(finite) - min(finite)
+    return SPAN / reach if reach > 0 else 0.0
 
 
 def _bar(amount: float, scale: float, paint: Bytes | None) -> str:
-    """Draw a bar as a stretched picture: the one form that survives sanitisers and converters of notebooks."""
-    width = round(abs(amount) * scale) if math.isfinite(amount) else 0
+    """Draw a bar as a picture: the one form that survives the sanitisers and converters of notebooks.
+
+    It has its size in pixels, since JupyterLab's style gives pictures the height that suits their proportions.
+    """
     if amount == 0 or not math.isfinite(amount):
         return ""
-    width = max(width, 1)
-    if paint is STRIPES:
-        rows, columns = np.ogrid[:HEIGHT, :width]
-        pixels, palette = ((rows + columns) // 3 % 2).astype(np.uint8), STRIPES
-    else:
-        side = signed_palette()[[-12 if amount > 0 else 11]]
-        pixels, palette = np.zeros((1, 1), np.uint8), side if paint is None else paint
-    return f'<img src="{data_uri(encode(pixels, palette))}" width="{width}" height="{HEIGHT}" alt="">'
+    width = max(1, round(abs(amount) * scale))
+    rows, columns = np.ogrid[:HEIGHT, :width]
+    colours = signed_palette()[[-12 if amount > 0 else 11]] if paint is None else paint
+    pixels = ((rows + columns) // 3 % len(colours)).astype(np.uint8)
+    return f'<img src="{data_uri(encode(pixels, colours))}" width="{width}" height="{HEIGHT}" alt="">'

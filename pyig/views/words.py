@@ -80,7 +80,7 @@ def change(explanation: Explanation, i: int, k: int) -> tuple[float, float, floa
 def equation(explanation: Explanation, i: int, k: int) -> str:
     """Write what is shared out: ``F(x) = 0.613, F(x') = 0.25, difference +0.363``."""
     after, before, difference = change(explanation, i, k)
-    return f"F(x) = {after:.4g}, F(x') = {before:.4g}, difference {difference:+.4g}"
+    return f"F(x) = {after:.4g}, F(x') = {before:.4g}, difference {difference:+.4g}".replace("+nan", "nan")
 
 
 def plural(count: int, noun: str) -> str:
@@ -90,6 +90,6 @@ def plural(count: int, noun: str) -> str:
 
 def _signed(value: float, decimals: int) -> str:
     if value == 0 or not np.isfinite(value):
-        return f"{value:+.0f}" if value else "0"
+        return "0" if value == 0 else "nan" if np.isnan(value) else f"{value:+.0f}"
     fixed = f"{value:+.{decimals}f}"
     return fixed if float(fixed) else f"{value:+.1g}"

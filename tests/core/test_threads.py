@@ -127,3 +127,28 @@ def test_a_forked_child_calls_the_core() -> None:
     command = [sys.executable, "-W", "error", "-c", FORK]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+NO_THREADS = """
+import resource, threading
+import numpy as np
+from pyig import _core
+
+_core._set_thread_limit(3)
+rows = np.ones((16, 100_003), np.float32)
+_core.l1(rows[:1])  # too little for threads
+pages = int(open("/proc/self/statm").read().split()[0])
+enough = pages * resource.getpagesize() + 2**21  # for small things, not for the stack of a thread
+resource.setrlimit(resource.RLIMIT_AS, (enough, enough))
+try:
+    threading.Thread(target=print).start()
+except RuntimeError as error:
+    print(error)
+print((_core.l1(rows) == 100_003).all())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited in Linux's way")
+def test_without_threads_to_be_had_the_caller_does_the_work() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_THREADS], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("can't start new thread\nTrue\n", "")

@@ -20,10 +20,11 @@ class Net:
     def __call__(self, *leaves: Array, **named: Array) -> Array:
         return value(self.steps, leaves or [named[key] for key in self.keys])
 
-    def gradient(self, *leaves: Array, cotangent: Array | None = None, **named: Array) -> list[Array]:
+    def gradient(self, *leaves: Array, cotangent: Array | None = None, **named: Array) -> Any:
         leaves = leaves or tuple(named[key] for key in self.keys)
         ones = np.ones(len(leaves[0]), dtype=self.steps[-1].weights[0].dtype if self.steps[-1].weights else None)
-        return vjp(self.steps, leaves, ones if cotangent is None else cotangent)  # type: ignore[return-value]
+        found = vjp(self.steps, leaves, ones if cotangent is None else cotangent)
+        return dict(zip(self.keys, found, strict=True)) if named else found
 
 
 build = Net

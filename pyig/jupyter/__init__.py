@@ -1,0 +1,34 @@
+"""The notebook front end: ``%load_ext pyig`` adds ``%ig_explain``.
+
+Loading costs little: no framework, no matplotlib and no widget is imported before something is explained.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAME = "IgMagics"
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Add the magics to an IPython shell; a second call changes nothing."""
+    if NAME in shell.magics_manager.registry:
+        return
+    from pyig.jupyter.magic import IgMagics
+
+    magics = IgMagics(shell)
+    shell.register_magics(magics)
+    magics.attach()
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take away what `load_ipython_extension` added, and nothing else."""
+    magics = shell.magics_manager.registry.pop(NAME, None)
+    if magics is None:
+        return
+    magics.detach()
+    for kind, names in magics.magics.items():
+        for name in names:
+            known = shell.magics_manager.magics[kind]
+            if getattr(known.get(name), "__self__", None) is magics:
+                del known[name]

@@ -1,0 +1,84 @@
+"""One notebook, run by a real kernel: the magics with a model of each framework that is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+MODELS = {
+    "torch": """
+import torch
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 3))
+x = torch.rand(3, 4)
+""",
+    "tensorflow": """
+import tensorflow as tf
+tf.random.set_seed(0)
+w = tf.random.normal((4, 3))
+net = tf.function(lambda rows: tf.tanh(rows @ w), input_signature=[tf.TensorSpec((None, 4))])
+x = tf.random.uniform((3, 4))
+""",
+    "callable": """
+import numpy as np
+x = np.array([[1.0, 2.0, 3.0, 4.0]] * 3)
+import pyig, pyig.jupyter.magic as magic
+net = lambda rows: (rows ** 2).sum(axis=1)
+magic.IntegratedGradients = lambda model: pyig.IntegratedGradients(model, gradient=lambda rows: 2 * rows)
+""",
+}
+CELLS = """
+%load_ext pyig
+# ---
+%ig_explain net x
+# ---
+e = %ig_explain net x[0] -n 20 --names a,b,c,d --view text
+# ---
+e
+# ---
+e.plot("bars")
+# ---
+%%ig_explain net -q -o kept
+x[:2]
+# ---
+%ig_explain net x;
+# ---
+assert len(kept) == 2 and len(e) == 1
+"""
+
+
+def run(cells: list[str]) -> Any:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
+    return nbclient.NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_and_shows(backend: str) -> None:
+    notebook = run([MODELS[backend], *CELLS.split("# ---\n")])
+    outputs = [cell.outputs for cell in notebook.cells]
+    assert outputs[1] == []  # %load_ext says nothing
+    shown, own = outputs[2]
+    assert shown.output_type == "display_data"
+    assert shown.data["text/html"].startswith('<div class="pyig">')
+    assert own.output_type == "execute_result"
+    assert own.data["text/plain"].startswith("Explanation of")
+    assert own.data["text/html"].startswith("<pre>Explanation of")
+    (printed,) = outputs[3]
+    assert printed.output_type == "stream"
+    assert "feature" in printed.text
+    (again,) = outputs[4]
+    assert again.data["text/html"].startswith('<div class="pyig">')
+    (picture,) = outputs[5]
+    assert picture.data["image/png"]
+    assert outputs[6] == outputs[7] == outputs[8] == []
+    assert len(nbformat.writes(notebook)) < 200_000
+
+
+@pytest.mark.slow
+def test_a_mistake_stops_the_notebook_with_one_line() -> None:
+    with pytest.raises(nbclient.exceptions.CellExecutionError, match="UsageError: MODEL: name 'nett' is not defined"):
+        run(["%load_ext pyig\nx = 1", "%ig_explain nett x"])
