@@ -197,6 +197,11 @@ def test_all_numbers_stand_in_the_tables() -> None:
     assert "not a guarantee" in text
 
 
+def test_targets_have_a_column_where_there_are_any() -> None:
+    assert "target" in Page(samples.table().to_html()).text
+    assert "target" not in Page(samples.mixed().to_html()).text
+
+
 def test_status_has_a_word_and_a_mark() -> None:
     e = samples.table(converged=[True, False, True], error=[1e-4, 0.05, np.nan])
     text = Page(e.to_html()).text

@@ -174,6 +174,20 @@ def test_a_flipped_byte(saved: Path) -> None:
         Explanation.load(saved)
 
 
+def test_damage_anywhere_is_refused_or_harmless(saved: Path) -> None:
+    content = saved.read_bytes()
+    refused = 0
+    for where in range(0, len(content), 37):  # prime, so that every field of the archive is hit somewhere
+        damaged = bytearray(content)
+        damaged[where] ^= 0xFF
+        saved.write_bytes(bytes(damaged))
+        try:
+            assert Explanation.load(saved) == samples.table()  # a time stamp, padding
+        except SaveFileError:
+            refused += 1
+    assert refused > len(content) // 37 // 2
+
+
 def test_a_foreign_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "e.npz", x=np.ones(3))
     with pytest.raises(SaveFileError, match=r"has no entry explanation\.json, so pyig did not write it"):

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pyig.backends.tensorflow_graph import Args, Graphs, Step
+from pyig.backends.tensorflow_graph import Args, Graphs, Step, Values
 from pyig.backends.tensorflow_model import Model, made_by, owner
 from pyig.backends.tensorflow_ops import TensorFlowOps
 from pyig.contracts import Forward, Head, Ints
@@ -80,12 +80,15 @@ class TensorFlowBackend(TensorFlowOps):
     def value(self, forward: Forward, points: Sequence[Any], fixed: Sequence[Any]) -> Any:
         """Return the outputs without a tape."""
 
-        def step(points: Any, fixed: Any, index: Any) -> tuple[Any, list[Any]]:
+        def values(points: Any, fixed: Any, index: Any) -> Any:
             del index
-            return forward(points, fixed), []
+            return forward(points, fixed)
+
+        def step(points: Any, fixed: Any, index: Any) -> tuple[Any, list[Any]]:
+            return values(points, fixed, index), []
 
         # An explanation evaluates its two ends, seldom more: a graph pays later here than in the loop.
-        return self._run((forward,), step, (points, fixed, ()), patience=4)[0]
+        return self._run((forward,), step, values, (points, fixed, ()), patience=4)[0]
 
     def value_and_grad(
         self, forward: Forward, points: Sequence[Any], fixed: Sequence[Any], head: Head, index: Sequence[Any]
@@ -106,7 +109,10 @@ class TensorFlowBackend(TensorFlowOps):
                 raise _no_gradient(outputs)
             return values, grads
 
-        return self._run((forward, head), step, (points, fixed, index), patience=1)
+        def values(points: Any, fixed: Any, index: Any) -> Any:
+            return head(self, forward(points, fixed), index)[0]
+
+        return self._run((forward, head), step, values, (points, fixed, index), patience=0)
 
     def values_and_grads(
         self,
@@ -167,10 +173,12 @@ class TensorFlowBackend(TensorFlowOps):
         label = str(tensor.device).rpartition("device:")[2].lower()
         return "cpu" if label == "cpu:0" else label
 
-    def _run(self, what: tuple[Any, ...], step: Step, args: Args, patience: int) -> tuple[Any, list[Any]]:
+    def _run(
+        self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int
+    ) -> tuple[Any, list[Any]]:
         if self._model.runs_eagerly():
             return step(*args)
-        return self._graphs.run(what, step, args, patience)
+        return self._graphs.run(what, step, values, args, patience)
 
 
 def _written(variable: Any, before: Any) -> bool:

@@ -1,8 +1,8 @@
 """When a step of the loop runs eagerly, and when as a compiled graph.
 
-An eager step costs 2 to 20 times a graph's, and tracing costs about ten eager steps. So a step that comes back is
-traced, once for all batch sizes, and kept over the calls of an explainer. A graph shows the Python of the day it was
-traced: every call first compares one row with the eager step. A step that cannot be traced, or disagrees, stays eager.
+An eager step costs 2 to 20 times a graph's, and tracing costs about ten eager steps. So a step is traced, once for all
+batch sizes, and kept over the calls of an explainer. A graph shows the Python of the day it was traced: every call
+first compares one row with an eager forward. A step that cannot be traced, or disagrees, stays eager.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 Step = Callable[[Any, Any, Any], tuple[Any, list[Any]]]
+Values = Callable[[Any, Any, Any], Any]
 Args = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
 _KEPT = 8
 
@@ -42,14 +43,19 @@ class Graphs:
         """Start a new call of the explainer: what was traced before is compared again before it is used."""
         self._session += 1
 
-    def run(self, what: tuple[Any, ...], step: Step, args: Args, patience: int) -> tuple[Any, list[Any]]:
-        """Return ``step(*args)``, traced once it was run `patience` times; every tensor has one row per point."""
+    def run(
+        self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int
+    ) -> tuple[Any, list[Any]]:
+        """Return ``step(*args)``, traced once it has run `patience` times; every tensor has one row per point.
+
+        `values` gives the first part of the step alone, for the comparison.
+        """
         args = (list(args[0]), list(args[1]), list(args[2]))
         if not all(tensor.shape.rank for part in args for tensor in part):  # no axis for the rows
             return step(*args)
         entry = self._entry(what, args)
         entry.calls += 1
-        if entry.graph is not None and entry.checked != self._session and not _agrees(entry.graph, step, args, rows=1):
+        if entry.graph is not None and entry.checked != self._session and not _is_fresh(entry.graph, values, args):
             entry.graph = None
         if entry.graph is None and not entry.eager and entry.calls > patience:
             entry.graph = _traced(step, args)
@@ -57,8 +63,8 @@ class Graphs:
         if entry.graph is None:
             return step(*args)
         entry.checked = self._session
-        values, grads = entry.graph(*args)
-        return values, list(grads)
+        found, grads = entry.graph(*args)
+        return found, list(grads)
 
     def _entry(self, what: tuple[Any, ...], args: Args) -> _Entry:
         shapes = tuple(tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in part) for part in args)
@@ -79,25 +85,38 @@ def _traced(step: Step, args: Args) -> Any:
     """Return the concrete function; None where Python decides by the data, has side effects, or goes through numpy."""
     specs = tuple([tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype) for tensor in part] for part in args)
     try:
+        wanted = step(
+            *_first(args, 1)
+        )  # before the trace, so that what a model builds on its first call is not built there
         # No autograph: Keras itself compiles without it, and what needs it runs eagerly, unchanged.
         graph = tf.function(step, input_signature=specs, autograph=False).get_concrete_function()
-    except Exception:
-        return None
-    # One row and two: a model may take a batch of one for a special case.
-    return graph if all(_agrees(graph, step, args, rows) for rows in (1, 2)) else None
-
-
-def _agrees(graph: Any, step: Step, args: Args, rows: int) -> bool:
-    few: Any = tuple([tensor[:rows] for tensor in part] for part in args)
-    wanted, wanted_grads = step(*few)
-    try:
-        values, grads = graph(*few)
+        # One row and two: a model may take a batch of one for a special case.
+        same = _agree(graph(*_first(args, 1)), wanted) and _agree(graph(*_first(args, 2)), step(*_first(args, 2)))
     except tf.errors.ResourceExhaustedError:
         raise
-    except Exception:  # the eager step has just answered, so this is the graph's own trouble
+    except Exception:
+        return None  # the eager step says itself what is wrong, if anything is
+    return graph if same else None
+
+
+def _is_fresh(graph: Any, values: Values, args: Args) -> bool:
+    wanted = values(*_first(args, 1))
+    try:
+        return _close(graph(*_first(args, 1))[0], wanted)
+    except tf.errors.ResourceExhaustedError:
+        raise
+    except Exception:  # the model has just answered, so this is the graph's own trouble
         return False
-    pairs = zip([values, *grads], [wanted, *wanted_grads], strict=True)
-    return all(_close(found, want) for found, want in pairs)
+
+
+def _first(args: Args, rows: int) -> Args:
+    points, fixed, index = ([tensor[:rows] for tensor in part] for part in args)
+    return points, fixed, index
+
+
+def _agree(found: tuple[Any, Any], wanted: tuple[Any, Any]) -> bool:
+    pairs = zip([found[0], *found[1]], [wanted[0], *wanted[1]], strict=True)
+    return all(_close(a, b) for a, b in pairs)
 
 
 def _close(found: Any, wanted: Any) -> bool:

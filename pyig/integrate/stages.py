@@ -69,7 +69,13 @@ class InputStages:
         self.spec, self.moving, self.template = inputs.spec, moving, inputs.leaves
         self.note: str | None = None
         self._forward = InputForward(
-            backend, inputs.spec, moving, tuple(inputs.batched), tuple(inputs.shared.items()), output
+            # Without the row labels of a table: a backend's traces are kept by the forward's value.
+            backend,
+            call_spec(inputs.spec),
+            moving,
+            tuple(inputs.batched),
+            tuple(inputs.shared.items()),
+            output,
         )
         self._stop = [inputs.leaves[i] for i in moving]
         self._fixed = [leaf for i, leaf in enumerate(inputs.leaves) if i not in moving] + list(inputs.batched.values())

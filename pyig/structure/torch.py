@@ -7,6 +7,8 @@ are. In `before`, every module call that is complete when the layer is reached i
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ import torch
 
 from pyig import tree
 from pyig.contracts import Backend
-from pyig.errors import InputError, InputTypeError, ModelError, unknown
+from pyig.errors import InputError, InputTypeError, ModelError, PyigError, unknown
 
 _ABSENT = object()
 
@@ -63,18 +65,18 @@ def find_layer(model: torch.nn.Module, layer: Any) -> torch.nn.Module:
 class TorchSplit:
     """See `pyig.contracts.Split`.
 
-    A tensor is taken as one row per sample when its first axis changes with the number of samples; that is checked
-    once with another number of rows. Where it changes in another way, or the check fails, the layers before the cut
-    run again for every node, and `note` says so.
+    A tensor has one row per sample when its first axis is 2 in a run with two rows and 3 in one with three; a tensor of
+    the same shape in both belongs to all samples. Where neither holds, the layers before the cut run again for every
+    node, and `note` says so.
     """
 
     def __init__(self, backend: Backend, model: torch.nn.Module, layer: torch.nn.Module, to_inputs: bool) -> None:
         self.spec = tree.LEAF
         self.note: str | None = None
         self._backend, self._model, self._layer, self._to_inputs = backend, model, layer, to_inputs
-        self._plan: list[Record] = []  # static leaves stay in the record; a None leaf is filled from the context
+        self._plan: list[Record] = []  # shared leaves stay in the record; an absent one is filled from the context
+        self._rows: list[tuple[torch.nn.Module, list[bool]]] | None = None  # per record: which leaves have rows
         self._replays = True
-        self._checked = False
         self._layer_rest: tuple[Any, ...] = ()
         self._inputs: tuple[tree.Spec, list[str], dict[str, Any]] = (tree.LEAF, [], {})
 
@@ -84,15 +86,15 @@ class TorchSplit:
         """Return the layer's values and, as context, x, the keyword tensors and the recordings, one row per sample."""
         leaves, spec = tree.flatten(x)
         samples = int(leaves[0].shape[0])
+        if self._rows is None:
+            self._rows = self._look(leaves, spec, batched, shared)
         values, records = self._record(x, batched | shared)
-        if not self._checked:
-            self._checked = True
-            self._check(leaves, spec, batched, shared, values, records)
+        if self._replays and not self._as_seen(records, samples):
+            self._give_up("the model does not call the same modules for all samples")
         self._inputs = (spec, list(batched), shared)
         context = [*leaves, *batched.values()]
         self._plan = []
-        for record in records if self._replays else []:
-            rows = [_has_rows(leaf, samples) for leaf in record.leaves]
+        for record, (_, rows) in zip(records, self._rows, strict=True) if self._replays else ():
             context += [leaf for leaf, flag in zip(record.leaves, rows, strict=True) if flag]
             kept = [_ABSENT if flag else leaf for leaf, flag in zip(record.leaves, rows, strict=True)]
             self._plan.append(Record(record.module, kept, record.spec))
@@ -113,7 +115,7 @@ class TorchSplit:
             module: _player(queue, module.forward) for module, queue in queues.items()
         }
         patches[self._layer] = self._stand_in(points, calls, self._layer.forward)
-        with _patched(patches):
+        with _patched(self._model, patches):
             out = self._backend.call(x, kwargs)
         if not calls["layer"]:
             raise ModelError("expected the layer to be called as in the first run; it was not")
@@ -169,7 +171,7 @@ class TorchSplit:
 
             return run
 
-        with torch.no_grad(), _patched({module: wrap(module) for module in self._model.modules()}):
+        with torch.no_grad(), _patched(self._model, {module: wrap(module) for module in self._model.modules()}):
             try:
                 self._backend.call(x, kwargs)
             except _Reached:
@@ -184,54 +186,65 @@ class TorchSplit:
             raise ModelError("expected the layer to give or take tensors; got none")
         return found, [record for _, record in done]
 
-    def _check(
-        self,
-        leaves: list[torch.Tensor],
-        spec: tree.Spec,
-        batched: dict[str, Any],
-        shared: dict[str, Any],
-        values: list[Any],
-        records: list[Record],
-    ) -> None:
-        """Run with another number of rows and see which tensors follow it."""
-        samples = int(leaves[0].shape[0])
-        other = 1 if samples > 1 else 2
+    def _look(
+        self, leaves: list[torch.Tensor], spec: tree.Spec, batched: dict[str, Any], shared: dict[str, Any]
+    ) -> list[tuple[torch.nn.Module, list[bool]]]:
+        """Run with two rows and with three, and tell for every recorded leaf whether it follows them."""
 
-        def resized(value: torch.Tensor) -> torch.Tensor:
-            return value.index_select(0, torch.zeros(other, dtype=torch.long, device=value.device))
+        def run(rows: int) -> tuple[list[torch.Tensor], list[Record]]:
+            def resized(value: torch.Tensor) -> torch.Tensor:
+                return value.index_select(0, torch.zeros(rows, dtype=torch.long, device=value.device))
+
+            x = tree.unflatten(spec, [resized(leaf) for leaf in leaves])
+            return self._record(x, {key: resized(value) for key, value in batched.items()} | shared)
 
         try:
-            x = tree.unflatten(spec, [resized(leaf) for leaf in leaves])
-            again, others = self._record(x, {key: resized(value) for key, value in batched.items()} | shared)
+            (values, records), (others, again) = run(2), run(3)
         except Exception as error:
-            if self._backend.is_out_of_memory(error):
+            if self._backend.is_out_of_memory(error) or isinstance(error, PyigError):
                 raise
-            return self._give_up("the model does not run with another number of rows")
+            self._give_up("the model does not run with two rows and with three")
+            return []
+        if any(not _follows(a, b) for a, b in zip(values, others, strict=True) if a.is_floating_point()):
+            raise ModelError(
+                f"expected layer values with one row per sample; got shape {tuple(values[0].shape)} for two samples. "
+                "Choose a layer whose first axis is the batch"
+            )
         if any(_is_opaque(leaf) for record in records for leaf in record.leaves):
-            return self._give_up("a module before it returns an object whose tensors cannot be told apart")
-        same_calls = [record.module for record in records] == [record.module for record in others]
-        pairs = [
-            (values, again),
-            *((mine.leaves, theirs.leaves) for mine, theirs in zip(records, others, strict=False)),
-        ]
-        if not same_calls or not all(_follows(mine, theirs, samples, other) for mine, theirs in pairs):
+            self._give_up("a module before it returns an object whose tensors cannot be told apart")
+            return []
+        pairs = list(zip(records, again, strict=False))
+        same = len(records) == len(again) and all(a.module is b.module and a.spec == b.spec for a, b in pairs)
+        if not same or not all(_alike(a, b) for r, o in pairs for a, b in zip(r.leaves, o.leaves, strict=True)):
             self._give_up("their outputs do not have one row per sample")
-        return None
+            return []
+        return [(r.module, [_follows(a, b) for a, b in zip(r.leaves, o.leaves, strict=True)]) for r, o in pairs]
+
+    def _as_seen(self, records: list[Record], samples: int) -> bool:
+        """Tell whether a run recorded the same calls as the look, with rows where the look saw them."""
+        seen = self._rows or []
+        return len(records) == len(seen) and all(
+            record.module is module
+            and len(record.leaves) == len(rows)
+            and all(_has_rows(leaf, samples) for leaf, flag in zip(record.leaves, rows, strict=True) if flag)
+            for record, (module, rows) in zip(records, seen, strict=True)
+        )
 
     def _give_up(self, why: str) -> None:
         self._replays = False
         self.note = f"the layers before the cut run again for every node: {why}"
 
 
-def _follows(mine: list[Any], other: list[Any], samples: int, rows: int) -> bool:
-    """Tell whether every pair of tensors either has one row per sample in both runs, or the same shape in both."""
-    for a, b in zip(mine, other, strict=True):
-        if isinstance(a, torch.Tensor):
-            follows = _has_rows(a, samples) and _has_rows(b, rows) and a.shape[1:] == b.shape[1:]
-            constant = a.shape == b.shape and not _has_rows(a, samples)
-            if not (follows or constant):
-                return False
-    return True
+def _follows(two: Any, three: Any) -> bool:
+    """Tell whether a leaf has one row per sample."""
+    return _has_rows(two, 2) and _has_rows(three, 3) and two.shape[1:] == three.shape[1:]
+
+
+def _alike(two: Any, three: Any) -> bool:
+    """Tell whether a leaf has one row per sample, or is the same for any number of them."""
+    if isinstance(two, torch.Tensor) and isinstance(three, torch.Tensor):
+        return _follows(two, three) or two.shape == three.shape
+    return type(two) is type(three) and bool(two == three)
 
 
 def _is_opaque(leaf: Any) -> bool:
@@ -251,20 +264,39 @@ def _player(queue: deque[Any], forward: Callable[..., Any]) -> Callable[..., Any
     return play
 
 
+_guard = threading.Lock()
+_locks: weakref.WeakKeyDictionary[torch.nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
+
+
 @contextmanager
-def _patched(forwards: dict[torch.nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Set `forward` on module instances, and put back whatever was there."""
-    saved = {module: module.__dict__.get("forward", _ABSENT) for module in forwards}
-    try:
-        for module, forward in forwards.items():
-            module.__dict__["forward"] = forward
-        yield
-    finally:
-        for module, old in saved.items():
-            if old is _ABSENT:
-                module.__dict__.pop("forward", None)
-            else:
-                module.__dict__["forward"] = old
+def _patched(model: torch.nn.Module, forwards: dict[torch.nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Set `forward` on module instances for this thread, and put back whatever was there.
+
+    Cuts of one model take turns; a thread that only calls the model meets the original.
+    """
+    with _guard:
+        lock = _locks.setdefault(model, threading.RLock())
+    with lock:
+        saved = {module: module.__dict__.get("forward", _ABSENT) for module in forwards}
+        try:
+            for module, forward in forwards.items():
+                module.__dict__["forward"] = _for_this_thread(forward, module.forward)
+            yield
+        finally:
+            for module, old in saved.items():
+                if old is _ABSENT:
+                    module.__dict__.pop("forward", None)
+                else:
+                    module.__dict__["forward"] = old
+
+
+def _for_this_thread(forward: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    owner = threading.get_ident()
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return (forward if threading.get_ident() == owner else original)(*args, **kwargs)
+
+    return run
 
 
 def _unpack(out: Any) -> tuple[list[Any], Any]:

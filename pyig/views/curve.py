@@ -11,11 +11,11 @@ from pyig.views.words import number
 
 WIDTH, HEIGHT = 480, 130
 SIDE, TOP, BOTTOM = 80, 10, 24
-POINTS = 200
+POINTS = 64
 
 
 def curve(explanation: Explanation, i: int, k: int) -> str:
-    """Return an SVG of F at every node (at most 200 of them), from baseline to input."""
+    """Return an SVG of F at every node (at most 64 of them), from baseline to input."""
     path = explanation.path(i, k)
     keep = np.unique(np.linspace(0, len(path.alphas) - 1, min(POINTS, len(path.alphas))).round().astype(int))
     alphas, values = path.alphas[keep], path.values[keep]

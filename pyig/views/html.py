@@ -78,7 +78,7 @@ def _details(e: Explanation, samples: int, top: int | None, limit: int, budget: 
     for i in range(min(samples, len(e))):
         for k in range(targets):
             caption = equation(e, i, k) if own_heading else f"{heading(e, i, k)}: {equation(e, i, k)}"
-            parts += [f"<h2>{name(heading(e, i, k))}</h2>"] if own_heading else []
+            parts += [f"<h2>{name('S' + heading(e, i, k)[1:])}</h2>"] if own_heading else []
             if kind == "image":
                 parts.append(picture_row(e, i, k, caption, limit, budget))
             else:

@@ -24,6 +24,7 @@ SHARED = """
 .pyig .wide{overflow-x:auto}
 .pyig .row{display:flex;flex-wrap:wrap;gap:12px}
 .pyig figure{margin:0}
+.pyig figure img{border:1px solid rgba(128,128,128,.5)}
 .pyig figcaption{font-size:12px;opacity:.8}
 .pyig img.crisp{image-rendering:pixelated}
 .pyig .legend{font-size:12px}

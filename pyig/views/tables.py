@@ -28,28 +28,17 @@ def summary(explanation: Explanation, rows: int) -> str:
     labels, states = sample_labels(explanation), status(explanation)
     columns = ("values", "baseline_values", "deltas", "relative_gap", "relative_error", "n_evals")
     flat = [getattr(explanation, column).ravel() for column in columns]
-    head = [
-        "sample",
-        "target",
-        "F(x)",
-        "F(x')",
-        "difference",
-        "gap",
-        "relative gap",
-        "est. error",
-        "gradients",
-        "status",
-    ]
-    figures = range(2, 9)
+    named = ["sample"] if explanation.targets is None else ["sample", "target"]
+    head = [*named, "F(x)", "F(x')", "difference", "gap", "relative gap", "est. error", "gradients", "status"]
+    figures = range(len(named), len(head) - 1)
     lines = []
     for m in range(min(rows, n * k)):
         after, before, gap, gap_share, error_share, spent = (column[m] for column in flat)
-        target = target_label(explanation, m // k, m % k)
-        cells = [name(labels[m // k]), "" if target is None else name(target)]
+        cells = [name(labels[m // k])]
+        cells += [] if explanation.targets is None else [name(target_label(explanation, m // k, m % k))]
         cells += [f"{after:.4g}", f"{before:.4g}", f"{after - before:+.4g}", signed([gap])[0]]
         cells += ["unknown" if math.isnan(share) else percent(share) for share in (gap_share, error_share)]
-        cells += [str(spent)]
-        cells += [f"{MARKS[states[m]]} {states[m]}"]
+        cells += [str(spent), f"{MARKS[states[m]]} {states[m]}"]
         lines.append(row(cells, numbers=figures))
     left = n * k - rows
     more = f"<p>{plural(left, 'more row')} not shown.</p>" if left > 0 else ""
