@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ from pyig.integrate.runner import Block
 
 
 def assemble(
-    outcome: Outcome, options: Options, model: Any, feature_names: Any = None, output_names: Any = None
+    outcome: Outcome, options: Options, model: Any, feature_names: tuple[str, ...] | None, output_names: Any
 ) -> Explanation:
     """Build the Explanation of a call."""
     layered = options.layer is not None
@@ -30,7 +31,7 @@ def assemble(
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
     complete = fill(lambda b: b.complete, empty=False)
     stop, start = _ends(outcome, layered)
-    names = _feature_names(outcome, feature_names, layered)
+    _check_names(outcome, feature_names)
     return Explanation(
         attributions=tree.unflatten(outcome.spec, numpy_leaves(outcome)),
         inputs=stop,
@@ -42,7 +43,7 @@ def assemble(
         n_evals=fill(lambda b: b.seen, empty=0),
         converged=fill(lambda b: b.converged, empty=False),
         targets=_targets(outcome, fill),
-        feature_names=names,
+        feature_names=feature_names,
         output_names=output_names,
         meta=_meta(outcome, options, model, bool(complete.all())),
         **_path(outcome),
@@ -143,16 +144,11 @@ def _targets(outcome: Outcome, fill: _Fill) -> NDArray[np.int64] | None:
     return None if outcome.custom_target or single else fill(lambda b: b.index, empty=-1)
 
 
-def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ...] | None:
-    if given is not None:
-        names = tuple(str(name) for name in given)
-        size = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in outcome.template)
-        if len(names) != size:
-            raise InputError(f"expected {size} feature_names, one per feature; got {len(names)}")
-        return names
-    if outcome.spec.kind == "frame" and not layered:
-        return tuple(str(key) for key in outcome.spec.keys)
-    return None
+def _check_names(outcome: Outcome, names: tuple[str, ...] | None) -> None:
+    """Check names against a layer's values; those of an input were checked at the door."""
+    size = sum(math.prod(int(n) for n in leaf.shape[1:]) for leaf in outcome.template)
+    if names is not None and len(names) != size:
+        raise InputError(f"expected {size} feature_names, one per feature; got {len(names)}")
 
 
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from pyig import backends, tree
 from pyig.contracts import Backend
-from pyig.errors import InputTypeError
+from pyig.errors import InputError, InputTypeError
 from pyig.explainer.assemble import assemble, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
@@ -93,12 +94,18 @@ class IntegratedGradients:
         output_kind : str, optional
             ``"logits"`` or ``"probabilities"``, where it cannot be recognised.
         method : str, default "auto"
-            ``"auto"`` (now Gauss-Legendre), ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``,
-            ``"riemann_middle"``, ``"riemann_trapezoid"`` or ``"simpson"``.
+            ``"auto"``: adaptive, or Gauss-Legendre where `n_steps` is given. ``"adaptive"``. Or a fixed rule:
+            ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``, ``"riemann_middle"``,
+            ``"riemann_trapezoid"`` or ``"simpson"``.
         n_steps : int, default 50
-            Gradients per sample.
+            Gradients per sample of a fixed rule.
         rtol : float, default 0.01
-            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm.
+            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm; the adaptive
+            method refines each sample until it is.
+        max_evals : int, default 512
+            Most gradients that the adaptive method spends on one path.
+        confidence : {"typical", "p95", "strict"}, default "p95"
+            How cautious the adaptive method's error estimate is.
         layer : module, Keras layer, str or callable, optional
             Attribute to this layer's outputs; the path is straight between its values at x' and at x.
         attribute_to_layer_inputs : bool, default False
@@ -130,8 +137,9 @@ class IntegratedGradients:
             Each says what was expected, what came, and what to do.
         """
         settings = Options.read(options)
+        labels = _labels(x, feature_names, layered=settings.layer is not None)
         outcome = self._run(x, baselines, target, settings)
-        return assemble(outcome, settings, self.model, feature_names, output_names)
+        return assemble(outcome, settings, self.model, labels, output_names)
 
     def attribute(
         self,
@@ -166,3 +174,15 @@ class IntegratedGradients:
         chosen = backends.choose(self.model, leaves, self._backend_name, self._gradient)
         same = self._backend is not None and type(chosen) is type(self._backend)
         return self._backend if same and self._backend is not None else chosen
+
+
+def _labels(x: Any, names: Any, layered: bool) -> tuple[str, ...] | None:
+    """Return the feature names, those of a DataFrame where none are given; the count is checked before any work."""
+    leaves, spec = tree.flatten(x)
+    if names is None:
+        return tuple(str(key) for key in spec.keys) if spec.kind == "frame" and not layered else None
+    found = tuple(str(name) for name in names)
+    size = sum(math.prod(int(n) for n in leaf.shape[1:]) for leaf in leaves)
+    if not layered and len(found) != size:
+        raise InputError(f"expected {size} feature_names, one per feature; got {len(found)}")
+    return found
