@@ -54,11 +54,8 @@ def cell_weights(log_odds: bool, h: float, s0: float, s1: float, d0: float, d1: 
     for panel in range(panels):
         for x, w in zip(_X, _W, strict=True):
             t = (panel + (x + 1) / 2) / panels
-            if cubic:
-                s = s0 + t * (e0 + t * (3 * span - 2 * e0 - e1 + t * (e0 + e1 - 2 * span)))
-            else:
-                s = s0 + t * span
-            p = sigmoid(-abs(s))
+            slope = e0 + t * (3 * span - 2 * e0 - e1 + t * (e0 + e1 - 2 * span)) if cubic else span
+            p = sigmoid(-abs(s0 + t * slope))
             weight = w / 2 / panels * h * p * (1 - p)
             left += weight * (1 - t)
             right += weight * t

@@ -9,18 +9,6 @@ namespace pyig::bind {
 
 namespace {
 
-const std::vector<Kind> floats{Kind::f32, Kind::f64};
-const std::vector<Kind> f64{Kind::f64};
-const std::vector<Kind> i64{Kind::i64};
-
-template <class Body>
-void with_type(Kind kind, const Body& body) {
-    if (kind == Kind::f32)
-        body(float{});
-    else
-        body(double{});
-}
-
 [[noreturn]] void refuse_at(const char* name, const std::string& expected, std::int64_t got, std::size_t at) {
     throw py::value_error(std::string(name) + ": expected " + expected + "; got " + std::to_string(got) +
                           " at position " + std::to_string(at));

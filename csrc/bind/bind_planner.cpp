@@ -12,8 +12,6 @@ namespace pyig::bind {
 
 namespace {
 
-const std::vector<Kind> f64{Kind::f64};
-
 template <class T>
 py::array_t<T> array_of(const std::vector<T>& values) {
     return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
@@ -69,7 +67,7 @@ py::array_t<double> record(const Planner& planner, std::int64_t path) {
 } // namespace
 
 // The GIL stays held: calls are short, and it keeps two threads out of one planner.
-void bind_planner(py::module_& m) {
+void bind_planner(const py::module_& m) {
     py::class_<Planner>(m, "Planner", "Which points of which path to evaluate next, for a given accuracy of each path.")
         .def(py::init(&make_planner), py::arg("paths"), py::kw_only(), py::arg("rtol"), py::arg("max_evals"),
              py::arg("log_odds") = false, py::arg("factor") = py::none(), py::arg("max_rows") = std::int64_t{1} << 20U,

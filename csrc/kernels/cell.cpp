@@ -20,7 +20,7 @@ constexpr GaussNode gauss[] = {
 
 // Over a span of 2 in s sigmoid' is nearly a polynomial; a span of 128 is a cliff however finely it is cut.
 constexpr double panel_span = 2;
-constexpr double most_panels = 64;
+constexpr int most_panels = 64;
 
 // Two forms, since exp of a large positive number overflows.
 double sigmoid(double s) {
@@ -41,9 +41,10 @@ Ends log_odds_weights(const Point& first, const Point& last) {
     const double e0 = first.slope * h;
     const double e1 = last.slope * h;
     const bool cubic = span != 0 && keeps_direction(e0, span) && keeps_direction(e1, span);
-    const double panels = std::min(most_panels, std::max(1.0, std::ceil(std::abs(span) / panel_span)));
+    const double wanted = std::ceil(std::abs(span) / panel_span);
+    const int panels = wanted < most_panels ? std::max(1, static_cast<int>(wanted)) : most_panels;
     Ends ends{0, 0};
-    for (double panel = 0; panel < panels; ++panel) // NOLINT(cert-flp30-c): whole numbers up to 64
+    for (int panel = 0; panel < panels; ++panel)
         for (const GaussNode& node : gauss) {
             const double t = (panel + (node.x + 1) / 2) / panels;
             const double bend = cubic ? e0 + t * (3 * span - 2 * e0 - e1 + t * (e0 + e1 - 2 * span)) : span;

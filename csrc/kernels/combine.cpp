@@ -17,11 +17,12 @@ void combine_norms(const CombinationList<T>& list, Rows<const double> totals, co
     const std::size_t count = tile_count(list.columns);
     std::vector<double> parts(count * list.count);
     in_parallel(parts.size(), list.elements(), [&](Span items) {
+        double scratch[tile_columns];
         for (std::size_t i = items.begin; i < items.end; ++i) {
             const std::size_t c = i % list.count;
             const double* total = list.total_rows[c] < 0 ? nullptr : totals[list.total_rows[c]];
             parts[i] = one(list[c], total, lines.start[lines.start_rows[c]], lines.stop[lines.stop_rows[c]],
-                           tile(i / list.count, list.columns));
+                           tile(i / list.count, list.columns), scratch);
         }
     });
     for (std::size_t c = 0; c < list.count; ++c) {

@@ -67,12 +67,12 @@ std::vector<Path::NodeId> Path::begin() {
     return nodes;
 }
 
-bool Path::tell(NodeId id, double value, double slope, std::int64_t slot) {
-    Node& node = nodes_[id];
-    node.at.value = value;
-    node.at.slope = slope;
-    node.slot = slot;
-    node.held = true;
+bool Path::tell(NodeId node, double value, double slope, std::int64_t slot) {
+    Node& told = nodes_[node];
+    told.at.value = value;
+    told.at.slope = slope;
+    told.slot = slot;
+    told.held = true;
     finite_ = finite_ && std::isfinite(value) && std::isfinite(slope);
     ++used_;
     return --waiting_ == 0;

@@ -109,14 +109,15 @@ void Planner::decide(Path& path) {
     const auto index = static_cast<std::size_t>(path.index());
     error_[index] = path.error();
     size_[index] = path.size();
-    if (!std::isfinite(path.error()) || !std::isfinite(path.size()))
-        return finish(path, false);
-    if (path.error() <= settings_.path.rtol * path.size())
-        return finish(path, true);
-    const std::vector<Path::NodeId> nodes = path.refine(settings_.path, folds_, slots_);
-    if (nodes.empty())
-        return finish(path, false);
-    enqueue(path, nodes);
+    const bool finite = std::isfinite(path.error()) && std::isfinite(path.size());
+    const bool converged = finite && path.error() <= settings_.path.rtol * path.size();
+    std::vector<Path::NodeId> next;
+    if (finite && !converged)
+        next = path.refine(settings_.path, folds_, slots_);
+    if (next.empty())
+        finish(path, converged);
+    else
+        enqueue(path, next);
 }
 
 void Planner::finish(Path& path, bool converged) {

@@ -2,19 +2,24 @@
 #pragma once
 
 #include "kernels/isa/block.hpp"
-#include "kernels/tiles.hpp"
 
 namespace pyig {
 namespace {
 
+// How many of the rows that are left one sweep takes.
+inline std::size_t rows_at_once(std::size_t left) {
+    if (left >= most_rows)
+        return most_rows;
+    return left >= 2 ? 2 : 1;
+}
+
 // The rows of one combination are far apart, so `sweep` is given their addresses; all go to one accumulator.
 template <class T>
-void fold(const Combination<T>& sum, double* total, Span columns) {
+void fold(const Combination<T>& sum, double* total, Span columns) { // NOLINT(readability-non-const-parameter)
     const std::size_t n = columns.end - columns.begin;
     std::size_t rows = 0;
     for (std::size_t k = 0; k < sum.terms; k += rows) {
-        const std::size_t left = sum.terms - k;
-        rows = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        rows = rows_at_once(sum.terms - k);
         Block<T> block{};
         for (std::size_t i = 0; i < rows; ++i) {
             const std::size_t next = k + rows + i < sum.terms ? k + rows + i : 0;
@@ -45,17 +50,17 @@ std::size_t norm_along(const double* sum, const T* start, const T* stop, Span co
 }
 
 template <class T>
-double combine_norm(const Combination<T>& sum, const double* total, const T* start, const T* stop, Span columns) {
+double combine_norm(const Combination<T>& sum, const double* total, const T* start, const T* stop, Span columns,
+                    double* scratch) {
     const std::size_t n = columns.end - columns.begin;
-    double acc[tile_columns];
     for (std::size_t j = 0; j < n; ++j)
-        acc[j] = total ? total[columns.begin + j] : 0;
+        scratch[j] = total ? total[columns.begin + j] : 0;
     Combination<T> here = sum;
     here.store.data += columns.begin;
-    fold(here, acc, Span{0, n});
+    fold(here, scratch, Span{0, n});
     double norm = 0;
-    const std::size_t left = norm_along<Wide>(acc, start + columns.begin, stop + columns.begin, Span{0, n}, norm);
-    norm_along<double>(acc, start + columns.begin, stop + columns.begin, Span{left, n}, norm);
+    const std::size_t left = norm_along<Wide>(scratch, start + columns.begin, stop + columns.begin, Span{0, n}, norm);
+    norm_along<double>(scratch, start + columns.begin, stop + columns.begin, Span{left, n}, norm);
     return norm;
 }
 

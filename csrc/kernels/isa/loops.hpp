@@ -75,8 +75,9 @@ struct LoopsOf {
     double (*l1)(const T* row, Span columns);
     // Add a combination to a total, some columns.
     void (*fold)(const Combination<T>& sum, double* total, Span columns);
-    // Sum of |(total + sum) * (stop - start)| over some columns, at most one tile; total may be null.
-    double (*combine_norm)(const Combination<T>& sum, const double* total, const T* start, const T* stop, Span columns);
+    // Sum of |(total + sum) * (stop - start)| over some columns, for which scratch has room; total may be null.
+    double (*combine_norm)(const Combination<T>& sum, const double* total, const T* start, const T* stop, Span columns,
+                           double* scratch);
 };
 
 struct Loops {
