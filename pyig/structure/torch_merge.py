@@ -24,6 +24,8 @@ class Run:
         The latest number of each tensor's ``id``: a tensor that is written to gets a new one.
     moving, held, constants : set of int
         What depends on the points, what depends on the fixed inputs, and what belongs to the model.
+    marked : list of int
+        What the marked module returned, call by call.
     """
 
     steps: list[Step] = field(default_factory=list)
@@ -35,6 +37,7 @@ class Run:
     points: tuple[int, ...] = ()
     fixed: tuple[int, ...] = ()
     output: int = -1
+    marked: list[int] = field(default_factory=list)
     refused: str | None = None
 
     @property
@@ -71,7 +74,7 @@ class Unrecordable(Exception):  # noqa: N818 - a signal, not an error
 
 def merge(one: Run, two: Run) -> Recording | Refusal:
     """Merge two runs; refuse where they differ by more than their rows."""
-    same = len(one.steps) == len(two.steps) and all(
+    same = (len(one.steps), one.marked) == (len(two.steps), two.marked) and all(
         a.func == b.func and a.outputs == b.outputs and a.written == b.written
         for a, b in zip(one.steps, two.steps, strict=True)
     )
@@ -88,8 +91,11 @@ def merge(one: Run, two: Run) -> Recording | Refusal:
         return Refusal(str(error))
     if not values[one.output].moving:
         return Refusal("the output does not depend on the input")
-    found = Recording(tuple(_reaching(steps, one.output)), values, one.points, one.fixed, one.output)
-    return Refusal("a tensor that is used again is written to in place") if _overwrites(found) else found
+    needed = _reaching(steps, one.output)
+    found = Recording(tuple(needed), values, one.points, one.fixed, one.output, tuple(one.marked))
+    if _overwrites(found, steps):
+        return Refusal("a tensor that is used again is written to in place")
+    return found
 
 
 def _align(a: Any, b: Any, rows: tuple[int, int]) -> Any:
@@ -117,7 +123,7 @@ def _align(a: Any, b: Any, rows: tuple[int, int]) -> Any:
         return {key: _align(a[key], b[key], rows) for key in a}
     if isinstance(a, slice):
         return slice(*(_align(getattr(a, k), getattr(b, k), rows) for k in ("start", "stop", "step")))
-    if a is not b and a != b and not (a != a and b != b):  # noqa: PLR0124 - NaN equals NaN here
+    if a is not b and a != b and not (a != a and b != b):  # NaN equals NaN here
         raise Unrecordable("the model passes other numbers on other rows")
     return a
 
@@ -133,7 +139,7 @@ def _value(one: Run, two: Run, number: int) -> Value:
         constant = a
     shape = _align(tuple(a.shape), tuple(b.shape), (one.rows, two.rows))
     storage = a.untyped_storage().data_ptr() if a.layout == torch.strided else 0
-    return Value(shape, a.dtype, number in one.moving, storage or -1 - number, constant)
+    return Value(shape, a.dtype, number in one.moving, number in one.held, storage or -1 - number, constant)
 
 
 def _reaching(steps: list[Step], output: int) -> list[Step]:
@@ -145,16 +151,19 @@ def _reaching(steps: list[Step], output: int) -> list[Step]:
     return kept[::-1]
 
 
-def _overwrites(recording: Recording) -> bool:
-    """Tell whether memory is written to that is read again through another tensor, or that is not the run's own."""
-    values = recording.values
+def _overwrites(recording: Recording, steps: list[Step]) -> bool:
+    """Tell whether memory is written to that is read again through another tensor, or that is not the run's own.
+
+    Every step counts as a writer, also one whose own result is not used: ``h.view(-1).relu_()`` changes h.
+    """
+    values, needed = recording.values, {id(step) for step in recording.steps}
     owned = {value.storage for v, value in values.items() if value.constant is not None or v in recording.fixed}
     seen: dict[int, set[int]] = defaultdict(set)
     spoilt: set[int] = set()
     for v in recording.points:
         seen[values[v].storage].add(v)
-    for step in recording.steps:
-        if spoilt & set(step.inputs):
+    for step in steps:
+        if id(step) in needed and spoilt.intersection(step.inputs):
             return True
         for place in step.written:
             storage = values[step.inputs[place]].storage

@@ -24,6 +24,10 @@ class Program:
         Numbers of the tensors that a call brings; at least one has one row per row of the call.
     wanted : sequence of int
         Numbers of the tensors that a call returns.
+    kept : sequence of int
+        Numbers of the tensors that hooks look at.
+    wide : bool, default False
+        Whether the part runs in the widest dtype of the device, so that the model's own tensors do too.
 
     Raises
     ------
@@ -31,16 +35,30 @@ class Program:
         A wanted tensor depends on an input that is not given.
     """
 
-    def __init__(self, recording: Recording, given: Sequence[int], wanted: Sequence[int]) -> None:
-        self._values = recording.values
+    def __init__(
+        self,
+        recording: Recording,
+        given: Sequence[int],
+        wanted: Sequence[int],
+        kept: Sequence[int] = (),
+        wide: bool = False,
+    ) -> None:
+        self._values = values = recording.values
         self._given, self._wanted = tuple(given), tuple(wanted)
         self.steps, needed = self._between(recording)
-        self._constants = {v: t for v in needed if (t := self._values[v].constant) is not None}
-        self._shapes = [v for v in needed if v not in self._constants and v not in self._given]
-        self._frees = self._last_uses()
-        self._rows_from = next(place for place, v in enumerate(self._given) if self._values[v].floats)
-        storages = {self._values[v].storage for v in self._given}
-        self._copies = any(self._values[s.inputs[place]].storage in storages for s in self.steps for place in s.written)
+        self._constants = {v: _wide(t) if wide else t for v in needed if (t := values[v].constant) is not None}
+        self._shapes = [v for v in needed if v not in self._constants]
+        kept = [*given, *wanted, *kept]
+        self._frees = self._last_uses({*kept, *self._constants, *self._shapes})
+        self._rows_from = next((place for place, v in enumerate(given) if values[v].shape), 0)
+        # A step that works in place gets a copy of what is looked at later; nothing else reads that memory again.
+        storages = {values[v].storage for v in kept}
+        self._copies = [tuple(v for p in s.written if values[v := s.inputs[p]].storage in storages) for s in self.steps]
+
+    @property
+    def scalar(self) -> bool:
+        """Whether the model's own tensors are single numbers here, so that an entrywise part may run on any entries."""
+        return all(t.numel() == 1 for t in self._constants.values()) and not self._shapes
 
     def __call__(self, given: Sequence[torch.Tensor], hooks: Mapping[int, Hook] | None = None) -> list[torch.Tensor]:
         """Run the steps.
@@ -52,19 +70,16 @@ class Program:
         hooks : mapping from int to callable, optional
             ``hook(tensors) -> tensor`` stands in for the tensor of that number as soon as it is there.
         """
-        given = [t.clone() for t in given] if self._copies else list(given)
+        env = dict(zip(self._given, given, strict=True)) | self._constants
         like = given[self._rows_from]
         rows = int(like.shape[0])
-        env = dict(zip(self._given, given, strict=True)) | self._constants
         for v in self._shapes:  # no memory: one zero, seen as the whole tensor
-            env[v] = torch.zeros((), dtype=self._values[v].dtype, device=like.device).expand(
-                _fill(self._values[v].shape, env, rows)
-            )
-        for step, free in zip(self.steps, self._frees, strict=True):
-            arguments = _fill(step.args, env, rows)
-            named = _fill(step.kwargs, env, rows)
-            results = tensors_in(step.func(*arguments, **named))
-            results += [env[step.inputs[place]] for place in step.written]
+            zero = torch.zeros((), dtype=self._values[v].dtype, device=like.device)
+            env[v] = zero.expand(_fill(self._values[v].shape, env, rows))
+        for step, copies, free in zip(self.steps, self._copies, self._frees, strict=True):
+            there = env | {v: env[v].clone() for v in copies} if copies else env
+            results = tensors_in(step.func(*_fill(step.args, there, rows), **_fill(step.kwargs, there, rows)))
+            results += [there[step.inputs[place]] for place in step.written]
             env.update(zip(step.outputs, results, strict=True))
             for v in step.outputs if hooks else ():
                 if hooks and v in hooks:
@@ -74,28 +89,39 @@ class Program:
         return [env[v] for v in self._wanted]
 
     def _between(self, recording: Recording) -> tuple[list[Step], set[int]]:
-        """Return the steps, and the tensors that no step of them makes."""
-        values, ready = set(self._wanted), set(self._given)
+        """Return the steps, and the tensors that neither a step nor the call brings."""
+        ready = set(self._given)
+        wanted = set(self._wanted) - ready
         shapes: set[int] = set()
         steps: list[Step] = []
         for step in reversed(recording.steps):
-            if not (values - ready).intersection(step.outputs):
-                continue
-            (shapes if step.shape_only else values).update(step.inputs)
-            steps.append(step)
+            if wanted.intersection(step.outputs):
+                (shapes if step.shape_only else wanted).update(set(step.inputs) - ready)
+                steps.append(step)
         made = {v for step in steps for v in step.outputs}
-        missing = values - ready - made
-        if any(self._values[v].constant is None for v in missing):
+        if any(self._values[v].constant is None for v in wanted - made):
             raise ValueError("a wanted tensor depends on an input that is not given")
-        return steps[::-1], (missing | shapes) - made - ready
+        return steps[::-1], (wanted | shapes) - made
 
-    def _last_uses(self) -> list[list[int]]:
+    def _last_uses(self, kept: set[int]) -> list[list[int]]:
         """Return what each step may let go of, so that a forward without gradients needs no more than the model's."""
         last: dict[int, int] = {}
         for place, step in enumerate(self.steps):
             last.update(dict.fromkeys((*step.inputs, *step.outputs), place))
-        kept = {*self._wanted, *self._given, *self._constants, *self._shapes}
-        return [[v for v, at in last.items() if at == place and v not in kept] for place in range(len(self.steps))]
+        frees: list[list[int]] = [[] for _ in self.steps]
+        for v, place in last.items():
+            if v not in kept:
+                frees[place].append(v)
+        return frees
+
+
+def widest(tensor: torch.Tensor) -> torch.dtype:
+    """Return float64, or float32 on a device without it."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+def _wide(constant: torch.Tensor) -> torch.Tensor:
+    return constant.detach().to(widest(constant)) if constant.is_floating_point() else constant
 
 
 def _fill(template: Any, env: Mapping[int, torch.Tensor], rows: int) -> Any:

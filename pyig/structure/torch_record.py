@@ -11,16 +11,17 @@ custom autograd functions, hooks on gradients), parts without gradients, tensors
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from pyig.contracts import Forward
 from pyig.structure.refusal import Refusal
+from pyig.structure.torch_costs import functions, multiply_adds
 from pyig.structure.torch_merge import Run, Unrecordable, merge
 from pyig.structure.torch_recording import Recording, Step, Var
 
@@ -33,6 +34,7 @@ def record(
     points: Sequence[torch.Tensor],
     starts: Sequence[torch.Tensor],
     fixed: Sequence[torch.Tensor] = (),
+    mark: torch.nn.Module | None = None,
 ) -> Recording | Refusal:
     """Write down what the model does between the points and its output; five rows of a forward.
 
@@ -46,6 +48,8 @@ def record(
         Inputs and baselines on the path: one run on rows of the first, one on rows of the second.
     fixed : sequence of tensor (N, ...)
         Tensors that do not move.
+    mark : module, optional
+        A module whose results are to be found again, in ``Recording.marked``.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def record(
             return Refusal("an input is a tensor subclass, which may do more than its operations show")
         given, held = ([_first_rows(leaf, rows) for leaf in part] for part in (leaves, fixed))
         try:
-            runs.append(_run(forward, given, held))
+            runs.append(_run(forward, given, held, mark))
         except Unrecordable as error:
             return Refusal(str(error))
         except Exception as error:  # the model may raise anything on rows that it does not like
@@ -90,7 +94,7 @@ def _first_rows(leaf: torch.Tensor, rows: int) -> torch.Tensor:
     return leaf.detach().index_select(0, index)
 
 
-def _run(forward: Forward, points: list[torch.Tensor], fixed: list[torch.Tensor]) -> Run:
+def _run(forward: Forward, points: list[torch.Tensor], fixed: list[torch.Tensor], mark: torch.nn.Module | None) -> Run:
     run = Run()
     with torch.enable_grad():
         # As in the engine: a clone is no leaf, so that an in-place first operation is allowed.
@@ -99,7 +103,7 @@ def _run(forward: Forward, points: list[torch.Tensor], fixed: list[torch.Tensor]
         run.fixed = tuple(run.new(leaf) for leaf in fixed)
         run.moving.update(run.points)
         run.held.update(run.fixed)
-        with _Counter() as counter, _Recorder(run, counter):
+        with _marked(mark, run), _Recorder(run):
             out = forward(points, fixed)
     if run.refused:
         raise Unrecordable(run.refused)
@@ -109,52 +113,56 @@ def _run(forward: Forward, points: list[torch.Tensor], fixed: list[torch.Tensor]
     return run
 
 
-class _Counter(TorchDispatchMode):
-    """Counts the multiply-adds of matrix products and convolutions."""
+@contextmanager
+def _marked(module: torch.nn.Module | None, run: Run) -> Iterator[None]:
+    """Note what a module returns, by a hook that is gone afterwards."""
+    if module is None:
+        yield
+        return
+    thread = threading.get_ident()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.macs = 0.0
+    def note(_module: Any, _args: Any, out: Any) -> None:
+        if threading.get_ident() == thread:  # others may be using the model
+            run.marked.append(run.number.get(id(out), -1))
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.macs += formula(*args, **(kwargs or {}), out_val=out) / 2
-        return out
+    handle = module.register_forward_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Recorder(TorchFunctionMode):
     """Writes every torch operation of this thread into a run."""
 
-    def __init__(self, run: Run, counter: _Counter) -> None:
+    def __init__(self, run: Run) -> None:
         super().__init__()
         self._run = run
-        self._counter = counter
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         run, kwargs = self._run, kwargs or {}
         found: list[int] = []
         template, named = run.template(args, found), run.template(kwargs, found)
-        versions, macs = [run.tensors[v]._version for v in found], self._counter.macs
+        tensors = [run.tensors[v] for v in found]
+        versions = [t._version for t in tensors]
         out = func(*args, **kwargs)
         written = tuple(
             place
             for place, v in enumerate(found)
-            if run.tensors[v]._version != versions[place] and v not in found[:place]
+            if tensors[place]._version != versions[place] and v not in found[:place]
         )
         results = tensors_in(out)
         if not results and not written:
             self._question(func, found)
             return out
         self._check(func, found, written)
-        outputs = tuple(run.new(t) for t in (*results, *(run.tensors[found[place]] for place in written)))
+        outputs = tuple(run.new(t) for t in (*results, *(tensors[place] for place in written)))
         shape_only = func in _SHAPED_LIKE
         for kind in (run.moving, run.held):
             if not shape_only and kind.intersection(found):
                 kind.update(outputs)
         first = frozenset(_vars(template[:1] or tuple(named.values())[:1]))
-        cost = (self._counter.macs - macs) / run.rows
+        cost = multiply_adds(func, tensors, results[0]) / run.rows if results else 0.0
         run.steps.append(Step(func, template, named, tuple(found), first, outputs, written, shape_only, cost))
         return out
 
@@ -195,12 +203,6 @@ def _vars(template: Any) -> list[int]:
     if isinstance(template, dict):
         template = list(template.values())
     return [v for part in template for v in _vars(part)] if isinstance(template, (tuple, list)) else []
-
-
-def functions(owner: Any, names: str) -> list[Any]:
-    """Return the functions of an owner with these names, and the readers of its properties, as a mode sees them."""
-    found = [getattr(owner, name, None) for name in names.split()]
-    return [item.__get__ if hasattr(item, "__set__") else item for item in found if item is not None]
 
 
 _SHAPED_LIKE = {

@@ -66,8 +66,8 @@ class Value:
     ----------
     shape : tuple of int or Rows
         Its shape.
-    moving : bool
-        Whether it depends on the points.
+    moving, held : bool
+        Whether it depends on the points, and on the fixed inputs.
     storage : int
         The same for tensors that share memory.
     constant : tensor or None
@@ -77,6 +77,7 @@ class Value:
     shape: tuple[Any, ...]
     dtype: torch.dtype
     moving: bool
+    held: bool
     storage: int
     constant: torch.Tensor | None = None
 
@@ -105,6 +106,8 @@ class Recording:
         Numbers of the inputs: those that move on the path, and the others.
     output : int
         Number of the explained tensor.
+    marked : tuple of int
+        What the marked module returned, call by call.
     """
 
     steps: tuple[Step, ...]
@@ -112,6 +115,7 @@ class Recording:
     points: tuple[int, ...]
     fixed: tuple[int, ...]
     output: int
+    marked: tuple[int, ...] = ()
 
     @property
     def macs(self) -> float:
@@ -124,7 +128,7 @@ class Recording:
 
     def last_uses(self) -> dict[int, int]:
         """Return the last step that needs the values of each moving tensor; the output is needed to the end."""
-        last = {v: -1 for v in self.points}
+        last = dict.fromkeys(self.points, -1)
         for place, step in enumerate(self.steps):
             last.update(dict.fromkeys(self.moving(step), place))
         last[self.output] = len(self.steps)

@@ -1,0 +1,84 @@
+"""Comparisons of a found structure with the model itself, before the structure is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from pyig.contracts import Forward
+from pyig.structure.refusal import Refusal
+
+# Relative to the largest entry. A gradient may differ by one unit of a ReLU network that rounding puts on the other
+# side of its kink, so it is held to less in float32; in float64 rounding finds no such unit.
+_VALUES = {torch.float64: 1e-10, torch.float32: 1e-4}
+_GRADIENTS = {torch.float64: 1e-8, torch.float32: 1e-2}
+_HALF = 5e-2
+
+Evaluate = Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor]
+
+
+def ends_and_middle(
+    points: Sequence[torch.Tensor], starts: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return baseline, input and midpoint of the first sample as three rows, and the fixed tensors for them."""
+    rows = []
+    for stop, start in zip(points, starts, strict=True):
+        stop, start = stop.detach()[:1], start.detach()[:1]
+        rows.append(torch.cat([start, stop, start + 0.5 * (stop - start)]))
+    return rows, [leaf.detach()[:1].expand(3, *leaf.shape[1:]) for leaf in fixed]
+
+
+def gradients(
+    call: Evaluate, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor]
+) -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...], torch.Tensor]:
+    """Return values, gradients and the cotangent they belong to."""
+    leaves = [leaf.detach().requires_grad_() for leaf in points]
+    with torch.enable_grad():
+        outputs = call([leaf.clone() for leaf in leaves], list(fixed))
+        along = cotangent(outputs)
+        return outputs.detach(), torch.autograd.grad(outputs, leaves, along, allow_unused=True), along
+
+
+def cotangent(outputs: torch.Tensor) -> torch.Tensor:
+    """Return a direction that no symmetry of the outputs hides, without drawing numbers."""
+    count = torch.arange(outputs.numel(), dtype=torch.float64, device="cpu")
+    return torch.cos(1.0 + 1.7 * count).reshape(outputs.shape).to(outputs)
+
+
+def verify(
+    forward: Forward,
+    replay: Evaluate,
+    points: Sequence[torch.Tensor],
+    starts: Sequence[torch.Tensor],
+    fixed: Sequence[torch.Tensor],
+) -> Refusal | None:
+    """Compare the replay of a recording with the model itself: values and gradients at three points of a path."""
+    rows, held = ends_and_middle(points, starts, fixed)
+    outputs, expected, _ = gradients(forward, rows, held)
+    again, found, _ = gradients(replay, rows, held)
+    if again.shape != outputs.shape or not close(again, outputs):
+        return Refusal("the recorded operations give other values than the model")
+    return compare_gradients(expected, found)
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Tell whether values agree to what their dtype gives; what is not finite never agrees."""
+    if a.numel() == 0:
+        return True
+    tolerance = _VALUES.get(a.dtype, _HALF)
+    a, b = a.detach().cpu().double(), b.detach().cpu().double()  # on the host: not every device has float64
+    return bool((a - b).abs().max() <= tolerance * torch.maximum(a.abs().max(), b.abs().max()))
+
+
+def compare_gradients(expected: Sequence[torch.Tensor | None], found: Sequence[torch.Tensor | None]) -> Refusal | None:
+    """Compare gradients leaf by leaf, by their norm."""
+    for a, b in zip(expected, found, strict=True):
+        if a is None or b is None:
+            agree = all(g is None or not bool(g.any()) for g in (a, b))
+        else:
+            wide = [g.detach().cpu().double() for g in (a, b)]
+            agree = bool((wide[0] - wide[1]).norm() <= _GRADIENTS.get(a.dtype, _HALF) * wide[0].norm())
+        if not agree:
+            return Refusal("its gradient is not the model's")
+    return None
