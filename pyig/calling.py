@@ -48,7 +48,7 @@ class InputForward:
     def __call__(self, points: Sequence[Tensor], fixed: Sequence[Tensor]) -> Tensor:
         """Return the explained output, one row per row of the points."""
         x, kwargs = self.arguments(points, fixed)
-        return select_output(self.backend.call(x, kwargs), self.output, self.backend)
+        return row_by_row(select_output(self.backend.call(x, kwargs), self.output, self.backend), points)
 
     def arguments(self, points: Sequence[Tensor], fixed: Sequence[Tensor]) -> tuple[Any, dict[str, Any]]:
         """Return the input structure and the keyword arguments of one model call."""
@@ -74,7 +74,7 @@ class LayerForward:
         still = sum(1 for i in range(_leaf_count(self.split.spec)) if i not in self.moving)
         held, moving = iter(fixed[:still]), iter(points)
         leaves = [next(moving) if i in self.moving else next(held) for i in range(len(points) + still)]
-        return select_output(self.split.after(leaves, fixed[still:]), self.output, self.backend)
+        return row_by_row(select_output(self.split.after(leaves, fixed[still:]), self.output, self.backend), points)
 
 
 def call_spec(spec: Spec) -> Spec:
@@ -84,6 +84,17 @@ def call_spec(spec: Spec) -> Spec:
 
 def _leaf_count(spec: Spec) -> int:
     return 1 if spec.kind in ("leaf", "frame") else sum(_leaf_count(child) for child in spec.children)
+
+
+def row_by_row(outputs: Tensor, points: Sequence[Tensor]) -> Tensor:
+    """Return outputs that have one row per row of the points, or no batch axis at all; everything else is an error."""
+    rows, shape = points[0].shape[0], tuple(outputs.shape)
+    if shape and None not in (shape[0], rows) and int(shape[0]) != int(rows):
+        raise ModelError(
+            f"expected one output row per input row ({int(rows)}); got outputs of shape {shape}. A model that reshapes "
+            "or reduces its batch cannot be explained row by row: give one row per sample, or choose another output="
+        )
+    return outputs
 
 
 def select_output(raw: Any, name: str | int | None, backend: Backend) -> Tensor:

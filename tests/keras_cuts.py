@@ -75,8 +75,10 @@ class TokenProgram(keras.Model):
         return self.last(self.rest(self.lstm(self.embedding(ids))))
 
 
-def explain(model: Any, x: Any, layer: Any, **options: Any) -> pyig.Explanation:
-    return pyig.IntegratedGradients(model).explain(x, target=1, layer=layer, n_steps=32, batch_size=50, **options)
+def explain(model: Any, x: Any, layer: Any, backend: str | None = None, **options: Any) -> pyig.Explanation:
+    return pyig.IntegratedGradients(model, backend=backend).explain(
+        x, target=1, layer=layer, n_steps=32, batch_size=50, **options
+    )
 
 
 def reference(head: Callable[[Any], Any], tail: Callable[[Any, Any], Any], x: Any, start: Any) -> list[Any]:

@@ -157,15 +157,15 @@ class Pair(nn.Module):
 
 
 class Fixed(nn.Module):
-    """Runs with four rows or one, and with no other number."""
+    """Runs with any number of rows but three."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.mid, self.out = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2)
 
     def forward(self, x: Any) -> Any:
-        if len(x) not in (1, 4):
-            raise ValueError("four rows")
+        if len(x) == 3:
+            raise ValueError("not three rows")
         return self.out(torch.tanh(self.mid(torch.tanh(self.first(x)))))
 
 

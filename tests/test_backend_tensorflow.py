@@ -15,6 +15,7 @@ from keras import layers
 from keras_nets import X, grads, net
 
 import pyig
+import pyig.backends.callable
 from pyig.backends import choose
 from pyig.backends.tensorflow import TensorFlowBackend
 from pyig.errors import InputTypeError, ModelError
@@ -69,6 +70,7 @@ def test_it_owns_a_plain_function_by_its_leaves_alone() -> None:
     assert TensorFlowBackend.owns(lambda x: x, [X, tf.Variable(X)])
     assert not TensorFlowBackend.owns(lambda x: x, [X])
     assert not TensorFlowBackend.owns("no function", [tf.constant(X)])
+    assert pyig.backends.callable.CallableBackend  # imported, it must not hide the builtin of its name
     with pytest.raises(InputTypeError, match="cannot tell which framework"):
         choose(lambda x: x, [X])
 

@@ -162,6 +162,20 @@ def test_a_layer_that_is_not_there_is_named_with_those_that_are(layer: Any, kind
         explain(model, X, layer)
 
 
+def test_a_function_is_cut_at_a_layer_object_alone() -> None:
+    model = Program()
+    model(X)
+
+    def function(x: Any) -> Any:
+        return model(x)["logits"]
+
+    explained = explain(function, X, model.two, backend="tensorflow")
+    np.testing.assert_allclose(explained.attributions, explain(model, X, "two").attributions, rtol=0, atol=1e-6)
+    for layer in ("two", 1):
+        with pytest.raises(InputTypeError, match="the layer object itself, for a function does not list its layers"):
+            explain(function, X, layer, backend="tensorflow")
+
+
 def test_a_layer_that_is_called_twice_or_never_is_refused() -> None:
     x = keras.Input((4,))
     shared = layers.Dense(4, name="shared")

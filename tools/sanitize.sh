@@ -44,4 +44,5 @@ if [[ $core != "$site/"* ]] || ! grep -q "__${kind}_" "$core"; then
   echo "$0: expected the core that was built for $kind in $site; got $core" >&2
   exit 1
 fi
-LD_PRELOAD=$preload exec "$python" -m pytest -q -m core -p no:cacheprovider "$root/tests/core"
+# --capture=sys: a sanitizer writes its report past Python, and ends the process.
+LD_PRELOAD=$preload exec "$python" -m pytest -q -m core --capture=sys -p no:cacheprovider "$root/tests/core"

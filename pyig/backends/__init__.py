@@ -5,6 +5,7 @@ Owner lookup never imports a framework: a model that exists has already brought 
 
 from __future__ import annotations
 
+import builtins
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -64,7 +65,7 @@ def choose(model: Any, leaves: Sequence[Any], name: str | None = None, gradient:
 
 def _no_owner(model: Any, leaves: Sequence[Any]) -> str:
     kind = f"{type(model).__module__}.{type(model).__qualname__}"
-    if not callable(model):
+    if not builtins.callable(model):  # the bare name is this package's own module, once that is imported
         return f"expected a model that can be called; got {kind}"
     inputs = ", ".join(sorted({f"{type(leaf).__module__}.{type(leaf).__qualname__}" for leaf in leaves}))
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -34,9 +35,11 @@ class CallableBackend:
     def __init__(self, model: Callable[..., Any], gradient: Callable[..., Any] | None = None) -> None:
         if gradient is None:
             raise InputTypeError("expected gradient= for a numpy function; got none. Or pass tensors of a framework")
+        if not callable(gradient):
+            raise InputTypeError(f"expected gradient= as a function; got {type(gradient).__qualname__}")
         self._model = model
         self._gradient = gradient
-        self._last: tuple[Any, dict[str, Any]] = ((), {})
+        self._last = threading.local()  # the arguments of the forward that `gradient` is about to be asked for
 
     @staticmethod
     def owns(model: object, leaves: Sequence[object]) -> bool:
@@ -51,7 +54,7 @@ class CallableBackend:
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call ``model(*leaves)``, or ``model(**leaves)`` for a dict."""
-        self._last = (x, kwargs)
+        self._last.x, self._last.kwargs = x, kwargs
         return self._apply(self._model, x, kwargs)
 
     def is_tensor(self, value: object) -> bool:
@@ -72,7 +75,7 @@ class CallableBackend:
         """Return F (R,) and its gradients by the user's VJP."""
         outputs = np.asarray(forward(points, fixed))
         values, cotangent = head(self, outputs, index)
-        x, kwargs = self._last
+        x, kwargs = self._last.x, self._last.kwargs
         if outputs.ndim <= 1:
             found = self._moving(_tuple(self._apply(self._gradient, x, kwargs), x), x)
             scale = cotangent.reshape(-1)
@@ -230,4 +233,6 @@ class CallableBackend:
 def _tuple(found: Any, x: Any) -> Sequence[Array | None]:
     if isinstance(found, dict) and isinstance(x, dict):
         return [found.get(key) for key in x]
+    if found is None:
+        return [None]
     return list(found) if isinstance(found, (list, tuple)) else [np.asarray(found)]

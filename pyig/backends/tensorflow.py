@@ -19,6 +19,7 @@ from pyig.errors import ModelError
 
 _HOST_DTYPES = (tf.float32, tf.float64)
 _NARROW = (tf.bfloat16, tf.float16)
+_FULL_ROWS, _FULL_SIZE = 1024, 1 << 17
 _TOKENS = "For token ids pass integers, which are held fixed, and layer= the embedding layer"
 _HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
     "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
@@ -112,7 +113,9 @@ class TensorFlowBackend(TensorFlowOps):
         def values(points: Any, fixed: Any, index: Any) -> Any:
             return head(self, forward(points, fixed), index)[0]
 
-        return self._run((forward, head), step, values, (points, fixed, index), patience=0)
+        # A full batch has others after it. What fits in one small batch may be all there is; then a trace never pays.
+        full = points[0].shape[0] >= _FULL_ROWS or sum(p.shape.num_elements() for p in points) >= _FULL_SIZE
+        return self._run((forward, head), step, values, (points, fixed, index), patience=0 if full else 1)
 
     def values_and_grads(
         self,

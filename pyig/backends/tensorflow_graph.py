@@ -1,8 +1,8 @@
 """When a step of the loop runs eagerly, and when as a compiled graph.
 
-An eager step costs 2 to 20 times a graph's, and tracing costs about ten eager steps. So a step is traced, once for all
-batch sizes, and kept over the calls of an explainer. A graph shows the Python of the day it was traced: every call
-first compares one row with an eager forward. A step that cannot be traced, or disagrees, stays eager.
+An eager step costs 2 to 20 times a graph's, and tracing costs about ten eager steps. So a step that comes back is
+traced, once for all batch sizes, and kept over the calls of an explainer. A graph shows the Python of the day it was
+traced: every call first compares one row with an eager forward. What cannot be traced, or disagrees, stays eager.
 """
 
 from __future__ import annotations

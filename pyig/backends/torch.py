@@ -20,12 +20,16 @@ _HOST_DTYPES = (torch.float32, torch.float64)
 _DTYPES = (
     "expected the input in the dtype of the model's weights. Cast it (x.float()), or cast the model (model.double())"
 )
+_DEVICES = "expected the input on the device of the model. Move it (x.to(device)), or pass numpy"
 _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
     "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. "
     "Pass integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
     "must have the same dtype": _DTYPES,
     "should be the same": _DTYPES,
-    "on the same device": "expected the input on the device of the model. Move it (x.to(device)), or pass numpy",
+    "more than 1 value per channel": "expected a model in evaluation mode: batch statistics need more than one row. "
+    "Call model.eval() first",
+    "on the same device": _DEVICES,
+    "not on the expected device": _DEVICES,
 }
 
 
@@ -68,7 +72,7 @@ class TorchBackend:
             if isinstance(x, dict):
                 return self._model(**x, **kwargs)
             return self._model(*x, **kwargs) if isinstance(x, (list, tuple)) else self._model(x, **kwargs)
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             hint = next((hint for sign, hint in _HINTS.items() if sign in str(error)), None)
             if hint is None:
                 raise

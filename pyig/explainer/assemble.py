@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pyig import _core, tree
 from pyig.contracts import Backend, Tensor
-from pyig.errors import InputError
+from pyig.errors import InputError, InputTypeError
 from pyig.explainer.leaves import native_leaves, numpy_leaves
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
@@ -23,7 +23,7 @@ from pyig.integrate.runner import Block
 
 
 def assemble(
-    outcome: Outcome, options: Options, model: Any, feature_names: tuple[str, ...] | None, output_names: Any
+    outcome: Outcome, options: Options, model: Any, feature_names: Any = None, output_names: Any = None
 ) -> Explanation:
     """Build the Explanation of a call."""
     layered = options.layer is not None
@@ -31,7 +31,7 @@ def assemble(
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
     complete = fill(lambda b: b.complete, empty=False)
     stop, start = _ends(outcome, layered)
-    _check_names(outcome, feature_names)
+    names = _feature_names(outcome, feature_names, layered)
     return Explanation(
         attributions=tree.unflatten(outcome.spec, numpy_leaves(outcome)),
         inputs=stop,
@@ -43,8 +43,8 @@ def assemble(
         n_evals=fill(lambda b: b.seen, empty=0),
         converged=fill(lambda b: b.converged, empty=False),
         targets=_targets(outcome, fill),
-        feature_names=feature_names,
-        output_names=output_names,
+        feature_names=names,
+        output_names=_output_names(outcome, output_names),
         meta=_meta(outcome, options, model, bool(complete.all())),
         **_path(outcome),
     )
@@ -144,11 +144,34 @@ def _targets(outcome: Outcome, fill: _Fill) -> NDArray[np.int64] | None:
     return None if outcome.custom_target or single else fill(lambda b: b.index, empty=-1)
 
 
-def _check_names(outcome: Outcome, names: tuple[str, ...] | None) -> None:
-    """Check names against a layer's values; those of an input were checked at the door."""
-    size = sum(math.prod(int(n) for n in leaf.shape[1:]) for leaf in outcome.template)
-    if names is not None and len(names) != size:
-        raise InputError(f"expected {size} feature_names, one per feature; got {len(names)}")
+def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ...] | None:
+    if given is not None:
+        return check_names("feature_names", given, feature_count(outcome.template))
+    if outcome.spec.kind == "frame" and not layered:
+        return tuple(str(key) for key in outcome.spec.keys)
+    return None
+
+
+def _output_names(outcome: Outcome, given: Any) -> tuple[str, ...] | None:
+    if given is None or outcome.custom_target or not outcome.blocks:
+        return None
+    binary = getattr(outcome.probe.head, "binary", False)
+    return check_names("output_names", given, 2 if binary else math.prod(outcome.probe.output_shape[1:]))
+
+
+def feature_count(leaves: Sequence[Tensor]) -> int:
+    """Return the number of features of one sample."""
+    return sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in leaves)
+
+
+def check_names(what: str, given: Any, count: int) -> tuple[str, ...]:
+    """Return names as a tuple, one for each of `count` things."""
+    if isinstance(given, str):
+        raise InputTypeError(f"expected {what}= as a sequence of names; got the text {given!r}")
+    names = tuple(str(name) for name in given)
+    if len(names) != count:
+        raise InputError(f"expected {count} {what}; got {len(names)}")
+    return names
 
 
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:

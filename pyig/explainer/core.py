@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from pyig import backends, tree
 from pyig.contracts import Backend
-from pyig.errors import InputError, InputTypeError
-from pyig.explainer.assemble import assemble, native
+from pyig.errors import InputTypeError
+from pyig.explainer.assemble import assemble, check_names, feature_count, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
 from pyig.explanation import Explanation
@@ -49,6 +48,8 @@ class IntegratedGradients:
         gradient: Callable[..., Any] | None = None,
         output: str | int | None = None,
     ) -> None:
+        if isinstance(model, type):
+            raise InputTypeError(f"expected a model; got the class {model.__qualname__}. Pass an instance of it")
         if not callable(model):
             raise InputTypeError(
                 f"expected a model that can be called; got {type(model).__module__}.{type(model).__qualname__}"
@@ -137,9 +138,10 @@ class IntegratedGradients:
             Each says what was expected, what came, and what to do.
         """
         settings = Options.read(options)
-        labels = _labels(x, feature_names, layered=settings.layer is not None)
+        if feature_names is not None and settings.layer is None:
+            check_names("feature_names", feature_names, feature_count(tree.flatten(x)[0]))
         outcome = self._run(x, baselines, target, settings)
-        return assemble(outcome, settings, self.model, labels, output_names)
+        return assemble(outcome, settings, self.model, feature_names, output_names)
 
     def attribute(
         self,
@@ -174,15 +176,3 @@ class IntegratedGradients:
         chosen = backends.choose(self.model, leaves, self._backend_name, self._gradient)
         same = self._backend is not None and type(chosen) is type(self._backend)
         return self._backend if same and self._backend is not None else chosen
-
-
-def _labels(x: Any, names: Any, layered: bool) -> tuple[str, ...] | None:
-    """Return the feature names, those of a DataFrame where none are given; the count is checked before any work."""
-    leaves, spec = tree.flatten(x)
-    if names is None:
-        return tuple(str(key) for key in spec.keys) if spec.kind == "frame" and not layered else None
-    found = tuple(str(name) for name in names)
-    size = sum(math.prod(int(n) for n in leaf.shape[1:]) for leaf in leaves)
-    if not layered and len(found) != size:
-        raise InputError(f"expected {size} feature_names, one per feature; got {len(found)}")
-    return found

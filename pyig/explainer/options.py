@@ -60,7 +60,10 @@ class Options:
 
     def generator(self) -> np.random.Generator:
         """Return the one source of randomness of the call."""
-        return np.random.default_rng(self.rng)
+        try:
+            return np.random.default_rng(self.rng)
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(f"expected rng= as a whole number or a numpy Generator; got {self.rng!r}") from error
 
     def _check(self) -> None:
         if self.value is not None and self.value not in VALUES:
@@ -74,7 +77,7 @@ class Options:
         steps = self.n_steps
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
             raise InputError(f"expected n_steps= as a whole number of at least 1; got {steps!r}")
-        if not 0 < self.rtol < 1:
+        if isinstance(self.rtol, bool) or not isinstance(self.rtol, (int, float, np.number)) or not 0 < self.rtol < 1:
             raise InputError(f"expected rtol= between 0 and 1 (0.01 is one per cent); got {self.rtol!r}")
         if self.forward_kwargs is not None and not isinstance(self.forward_kwargs, dict):
             raise InputTypeError(f"expected forward_kwargs= as a dict; got {type(self.forward_kwargs).__qualname__}")

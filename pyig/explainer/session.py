@@ -117,7 +117,7 @@ class Session:
             finally:
                 monitor.close()
         if options.batch_size == "auto":
-            self._hints[_row_floats(moving)] = sizer.rows
+            self._hints[_row_floats(moving)] = sizer.settled
         return Outcome(
             backend=backend,
             inputs=inputs,

@@ -69,7 +69,10 @@ class Evaluator:
 
         def attempt(size: int) -> tuple[Pairs, Found] | None:
             pairs = ask(size)
-            return None if pairs is None else (pairs, self._evaluate(paths, rows, pairs))
+            if pairs is None:
+                return None
+            self.sizer.trying(len(pairs[0]))
+            return pairs, self._evaluate(paths, rows, pairs)
 
         started = time.perf_counter()
         found = self.sizer.attempt(self.backend, attempt)
@@ -106,7 +109,7 @@ def _check_finite(paths: Paths, pairs: Pairs, values: Floats, slopes: Floats) ->
         what = f"the model's value is {values[row]}"
     else:
         leaf = paths.names[int(np.flatnonzero(bad_slope[:, row])[0])]
-        what = f"the gradient with respect to {leaf or 'the input'} is not finite"
+        what = f"the gradient with respect to {_label(leaf)} is not finite"
     raise NonFiniteError(
         f"expected finite values and gradients on the path; for sample {sample} at alpha={pairs[1][row]:.6g} "
         f"{what}. "
@@ -115,9 +118,13 @@ def _check_finite(paths: Paths, pairs: Pairs, values: Floats, slopes: Floats) ->
 
 
 def _check_used(grads: Sequence[Tensor | None], names: Sequence[str]) -> None:
-    unused = [name or "the input" for grad, name in zip(grads, names, strict=True) if grad is None]
+    unused = [_label(name) for grad, name in zip(grads, names, strict=True) if grad is None]
     if unused:
         raise InputError(
             f"expected every input to matter; the output does not depend on {', '.join(unused)}. "
             "Pass allow_unused=True for zero attributions there, or leave the input out"
         )
+
+
+def _label(name: str) -> str:
+    return f"input {name!r}" if name else "the input"

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+
 from pyig.errors import InputTypeError
 
 _PATIENCE = 2.0  # seconds before a bar appears: short work shows none
@@ -39,6 +41,8 @@ class Monitor:
     def __init__(self, total: int, unit: str, progress: Progress, cancel: Any) -> None:
         if cancel is not None and not callable(cancel) and not hasattr(cancel, "is_set"):
             raise InputTypeError(f"expected cancel= with is_set(), or a function; got {type(cancel).__qualname__}")
+        if not isinstance(progress, (bool, np.bool_)) and not callable(progress):
+            raise InputTypeError(f"expected progress= as True, False, or a function; got {type(progress).__qualname__}")
         self.total = total
         self.unit = unit
         self.done = 0
@@ -49,7 +53,7 @@ class Monitor:
         self.started = time.perf_counter()
         self._report = progress if callable(progress) else None
         self._bar: Any = None
-        self._wants_bar = progress is True
+        self._wants_bar = self._report is None and bool(progress)
         self._cancel = getattr(cancel, "is_set", cancel)
 
     def should_stop(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pyig.contracts import Backend, Floats, Head, Ints, Tensor
-from pyig.errors import InputError, ModelError, NonFiniteError
+from pyig.errors import InputError, NonFiniteError
 from pyig.heads import CustomHead, TargetHead
 from pyig.integrate.batching import Sizer
 from pyig.integrate.monitor import Monitor
@@ -87,16 +87,15 @@ class Probe:
             if len(outputs.shape) == 0:
                 self.sizer.only(1)
                 continue
-            self._check_rows(outputs, len(part))
             self._settle(outputs)
             found = self._resolve(target, contrast, samples[part], outputs)
             for column, flat in zip(index, found, strict=True):
                 column.append(flat)
-            values.append(self._values(outputs, found))
+            values.append(self._values(outputs, found, samples[part], "input"))
             done += len(part)
         return [np.concatenate(column) for column in index], np.concatenate(values)
 
-    def start_values(self, stage: Stage, index: list[Ints]) -> Floats:
+    def start_values(self, stage: Stage, samples: Ints, index: list[Ints]) -> Floats:
         """Return F(x') (S, K), the mean over the baselines."""
         baselines, count = stage.start_row.shape
         if stage.shared_start and self._shared is None:
@@ -115,13 +114,13 @@ class Probe:
                     return part, self._outputs(stage, stage.start, start_row[part], stage.stop_row[part])
 
                 part, outputs = self.sizer.attempt(self.backend, call)
-                self._check_rows(outputs, len(part))
-                total[part] += self._values(outputs, [flat[part] for flat in index])
+                total[part] += self._values(outputs, [flat[part] for flat in index], samples[part], "baseline")
                 done += len(part)
         mean: Floats = total / baselines
         return mean
 
     def _outputs(self, stage: Stage, ends: Sequence[Tensor], rows: Ints, fixed_rows: Ints | None) -> Tensor:
+        self.sizer.trying(len(rows))
         points = [self.backend.take(leaf, rows) for leaf in ends]
         fixed = [] if fixed_rows is None else [self.backend.take(tensor, fixed_rows) for tensor in stage.fixed]
         outputs = self.backend.value(stage.forward, points, fixed)
@@ -130,15 +129,6 @@ class Probe:
             self.sizer.only(1)  # no batch axis: one row a call from here on
             return self.backend.reshape(outputs, (1,))
         return outputs
-
-    def _check_rows(self, outputs: Tensor, rows: int) -> None:
-        shape = tuple(outputs.shape)
-        if not shape or shape[0] != rows:
-            raise ModelError(
-                f"expected one output row per input row ({rows}); got outputs of shape {shape}. A model that reshapes "
-                "or reduces its batch cannot be explained row by row: reduce to one row per sample, or choose another "
-                "output="
-            )
 
     def _resolve(self, target: Target, contrast: Target | None, samples: Ints, outputs: Tensor) -> list[Ints]:
         if self._custom:
@@ -163,7 +153,7 @@ class Probe:
         other = contrast.resolve(samples, shape, scores, name="contrast")
         return [found, np.broadcast_to(other, found.shape).copy()]
 
-    def _values(self, outputs: Tensor, index: list[Ints]) -> Floats:
+    def _values(self, outputs: Tensor, index: list[Ints], samples: Ints, end: str) -> Floats:
         columns = []
         for k in range(index[0].shape[1]):
             native = [self.backend.from_numpy(np.ascontiguousarray(flat[:, k]), outputs) for flat in index]
@@ -173,8 +163,8 @@ class Probe:
         if self._nan_policy == "raise" and not np.isfinite(found).all():
             row = int(np.argwhere(~np.isfinite(found))[0][0])
             raise NonFiniteError(
-                f"expected a finite model output at both ends of the path; got {found[row].tolist()} in row {row} of a "
-                'batch. Check the input and the baseline, or pass nan_policy="mark"'
+                f"expected a finite model output at both ends of the path; got {found[row].tolist()} at the {end} of "
+                f'sample {int(samples[row])}. Check that {end}, or pass nan_policy="mark"'
             )
         return found
 

@@ -106,7 +106,7 @@ class Runner:
     def _integrate(self, samples: Ints) -> Block:
         stage = self.stages(samples)
         index, values = self.probe.stop_values(stage, samples, self.target, self.contrast)
-        baseline_values = self.probe.start_values(stage, index)
+        baseline_values = self.probe.start_values(stage, samples, index)
         baselines, count, top = len(stage.start_row), len(samples), self.target.top
         sample, target, baseline = (a.ravel() for a in np.indices((count, top, baselines)))
         ends = Ends(

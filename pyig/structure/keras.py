@@ -117,12 +117,17 @@ class KerasSplit:
 
 def find_layer(model: Any, layer: Any) -> Any:
     """Return the layer that is meant, or say which there are."""
+    table = list(_table(model))
+    if not table and isinstance(layer, (str, int, np.integer)):
+        raise InputTypeError(
+            f"expected layer= as the layer object itself, for a {type(model).__qualname__} does not list its layers; "
+            f"got {layer!r}"
+        )
     if isinstance(layer, (int, np.integer)) and not isinstance(layer, bool):
         layers = getattr(model, "layers", [])
         if not -len(layers) <= layer < len(layers):
             raise InputError(f"expected layer= from {-len(layers)} to {len(layers) - 1}; got {layer}")
         return layers[layer]
-    table = list(_table(model))
     if isinstance(layer, str):
         return _named(model, table, layer)
     if not _is_layer(layer) and callable(layer):
