@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -302,7 +303,7 @@ class ByRows(_Like):
 
 class Uneven(_Like):
     def between(self, hidden: torch.Tensor) -> torch.Tensor:
-        return torch.relu(hidden) / len(hidden)
+        return torch.relu(hidden) * (1 / len(hidden))
 
 
 class Picky(_Like):
@@ -335,7 +336,9 @@ class TensorHook(_Like):
 class Scripted(_Like):
     def __init__(self) -> None:
         super().__init__()
-        self.middle = torch.jit.trace(nn.Tanh(), torch.zeros(2, 6))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.middle = torch.jit.trace(nn.Tanh(), torch.zeros(2, 6))
 
     def between(self, hidden: torch.Tensor) -> torch.Tensor:
         return self.middle(hidden)
@@ -374,7 +377,7 @@ UNRECORDABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "no gradients": (Frozen, "runs without gradients"),
     "custom function": (Custom, "without gradients"),
     "other layers for other rows": (ByRows, "different operations on other rows"),
-    "divides by the rows": (Uneven, "evenly with the number of rows"),
+    "divides by the rows": (Uneven, "other numbers on other rows"),
     "wants four rows": (Picky, "does not run on 2 rows (ValueError: expected four rows)"),
     "ignores its input": (Ignoring, "does not depend on the input"),
     "gradient hook of a module": (GradientHook, "without gradients"),

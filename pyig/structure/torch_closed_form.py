@@ -141,7 +141,9 @@ def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
         outputs = step.outputs
         shared = frozenset.intersection(*(roots.get(v, frozenset()) for v in moving))
         straight = is_affine(recording, step, affine)
-        entrywise = is_entrywise(recording, step) and not any(recording.values[v].held for v in step.inputs)
+        # A factor that changes from row to row is no part of a curve; most often the step is affine all the same.
+        varies = any(recording.values[v].held for v in step.inputs if v not in moving)
+        entrywise = is_entrywise(recording, step) and not varies
         if entrywise and shared and not straight:
             roots.update(dict.fromkeys(outputs, shared))
         elif is_affine(recording, step, affine | bent | roots.keys()):

@@ -21,7 +21,8 @@ from pyig.structure.torch_recording import Recording, Step
 from pyig.structure.torch_rules import is_affine, kinks, maximum
 
 Head = Callable[[torch.Tensor, list[torch.Tensor]], tuple[torch.Tensor, torch.Tensor]]
-_ROUNDS = 8
+_ROUNDS = 8  # a maximum of k functions has at most k - 1 takeovers; a third function shows in the next round
+_GAPS = {torch.float64: 1e-13}  # rounding finds a place again at this distance, and errs by as much at a merged one
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Piecewise:
             ends = starts, points
         else:
             ends = [self._prefix.forward(starts, fixed)], [self._prefix.forward(points, fixed)]
-        breaks = Breakpoints.ends(range(len(points[0])), gap=8 * torch.finfo(points[0].dtype).eps)
+        gap = _GAPS.get(points[0].dtype, 1e-6)
+        breaks = Breakpoints.ends(range(len(points[0])), gap)
         found = Regions(self, points, starts, list(fixed), ends, breaks, rows)
         found.refine(most)
         return found

@@ -144,6 +144,8 @@ def find_prefix(recording: Recording) -> Prefix | Refusal:
     inputs = Place(sum(recording.values[v].floats for v in recording.points), 0.0)
     places = [place for _, place in found]
     frontier, place = found[best(places, recording.macs)]
+    if not place.macs:
+        return Refusal("there is no work before the place where gradients are cheapest")
     return prefix_at(recording, frontier, place, inputs)
 
 
