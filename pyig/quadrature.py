@@ -73,7 +73,7 @@ def make_rule(name: str, n_steps: int) -> Rule:
         Unknown name, or a number of nodes that the rule does not have.
     """
     if name not in _core.rule_names():
-        raise unknown("method", name, [*_core.rule_names(), "auto"])
+        raise unknown("method", name, [*_core.rule_names(), "adaptive", "auto"])
     try:
         nodes, weights, degree = _core.rule(name, n_steps)
     except ValueError as error:
@@ -210,12 +210,16 @@ class AdaptivePlan:
         Factor on the error estimates.
     most_rows : int
         How many gradient rows may be kept at a time before no new path is begun.
+    noise : float
+        Rounding of the values, relative to the largest of a path: smaller defects are not held against a cell.
     """
 
-    def __init__(self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int) -> None:
+    def __init__(
+        self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int, noise: float
+    ) -> None:
         factor = (1.0 if log_odds else 0.85) * caution
         self._planner = _core.Planner(
-            paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, factor=factor, max_rows=most_rows
+            paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, factor=factor, max_rows=most_rows, noise=noise
         )
         self._log_odds = log_odds
         self._paths = paths

@@ -120,10 +120,11 @@ class Planner:
         factor: float | None = None,
         max_rows: int = 1 << 20,
         min_width: float = 2.0**-20,
+        noise: float = 0.0,
     ) -> None:
         self.rtol, self.max_evals, self.log_odds = rtol, max_evals, log_odds
         self.factor = (1.0 if log_odds else 0.85) if factor is None else factor
-        self.max_rows, self.min_width = max_rows, min_width
+        self.max_rows, self.min_width, self.noise = max_rows, min_width, noise
         self._total = paths
         self._admitted = 0
         self._open: dict[int, Path] = {}
@@ -272,20 +273,25 @@ class Planner:
                     self.log_odds, cell.a.value, cell.b.value
                 )
                 estimate = TRUST * simpson / 2 if cell.smooth else self.factor * own
-                cell.error = max(estimate, abs(cell.defect))
+                cell.error = max(estimate, abs(cell.defect) - self._floor(path))
         path.leaves += path.fresh
         path.fresh = []
         size = norms[-1]
         self.size[path.index] = size
         gap = path.closed_defect + plain_sum(c.defect for c in path.leaves)
         squares = path.closed_error + plain_sum(c.error * c.error for c in path.leaves)
-        self.error[path.index] = math.sqrt(squares + gap * gap)
+        excess = max(abs(gap) - self._floor(path), 0.0)
+        self.error[path.index] = math.sqrt(squares + excess * excess)
         if not (math.isfinite(self.error[path.index]) and math.isfinite(size)):
             self._finish(path, converged=False)
         elif self.error[path.index] <= self.rtol * size:
             self._finish(path, converged=True)
         else:
             self._refine(path, squares, size)
+
+    def _floor(self, path: Path) -> float:
+        """Below this a defect is rounding; a probability is at most 1."""
+        return self.noise * (1.0 if self.log_odds else max(abs(n.value) for n in path.nodes if n.slot >= 0))
 
     def _refine(self, path: Path, squares: float, size: float) -> None:
         aim = SHARE * self.rtol * size

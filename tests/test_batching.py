@@ -115,3 +115,23 @@ def test_other_errors_pass_through() -> None:
 
     with pytest.raises(ZeroDivisionError):
         Sizer(8, 4, True).attempt(BACKEND, fails)
+
+
+def test_what_was_tried_is_halved_and_not_what_was_allowed() -> None:
+    sizer = Sizer(4096, 4, True)
+    sizer.trying(6)
+    assert sizer.shrink()
+    assert sizer.rows == 3
+    sizer.trying(1)
+    assert not sizer.shrink()
+
+
+def test_a_size_that_was_never_measured_is_no_hint() -> None:
+    sizer = Sizer("auto", 4, True)
+    first = sizer.rows
+    for _ in range(2):
+        sizer.observe(first, 1.0)
+    assert sizer.rows == 2 * first
+    assert sizer.settled == first
+    sizer.observe(2 * first, 1.0)
+    assert sizer.settled == 2 * first

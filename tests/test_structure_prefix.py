@@ -15,6 +15,8 @@ from torch_nets import HOISTED, WITHOUT_PREFIX, Residual, Tied
 
 from pyig.structure.affine import Place, best, pays
 from pyig.structure.refusal import Refusal
+from pyig.structure.torch_closed_form import find_closed_form
+from pyig.structure.torch_piecewise import find_piecewise
 from pyig.structure.torch_prefix import Prefix, cuts, explicit_prefix, find_prefix, prefix_at
 from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
@@ -153,6 +155,29 @@ def test_other_gradients_are_found_out() -> None:
     refused = prefix.verified(forward, [x], [start])
     assert refused is not None
     assert "gradient" in refused.reason
+
+
+class Centred(nn.Module):
+    """Subtracts the mean of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.Linear(6, 4), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.layer(x)
+        return self.out(torch.relu(hidden - hidden.mean(0)))
+
+
+@pytest.mark.parametrize("find", [find_prefix, find_closed_form, find_piecewise])
+def test_rows_that_mix_are_found_out(find: Any) -> None:
+    torch.manual_seed(0)
+    model, x, start = Centred(), torch.randn(4, 6), torch.randn(4, 6)
+    found = find(recorded(model, x, start))
+    assert found
+    refused = found.verified(calling(model), [x], [start])
+    assert refused is not None
+    assert "other rows" in refused.reason
 
 
 def test_values_that_are_not_finite_are_refused() -> None:

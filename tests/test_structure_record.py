@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,6 +142,27 @@ def test_a_part_cannot_run_without_what_it_needs() -> None:
     assert Program(found, [hidden], [found.output]).steps == list(found.steps[1:])
     with pytest.raises(ValueError, match="not given"):
         Program(found, [found.steps[1].outputs[0]], [hidden])
+
+
+def test_other_threads_may_use_the_model_meanwhile() -> None:
+    torch.manual_seed(0)
+    model = Like()
+    model.between = torch.relu  # type: ignore[method-assign]
+    x, results = torch.randn(3, 6), []
+
+    def forward(points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor]) -> torch.Tensor:
+        other = threading.Thread(target=lambda: results.append(model(torch.ones(5, 6))))
+        other.start()
+        other.join()
+        out: torch.Tensor = model(points[0])
+        return out
+
+    found = record(model, forward, [x], [torch.zeros(1, 6)], mark=model.layer)
+    assert isinstance(found, Recording)
+    assert len(found.steps) == 3
+    assert found.marked == found.steps[0].outputs
+    assert all(torch.equal(out, model(torch.ones(5, 6))) for out in results)
+    assert len(results) == 2
 
 
 def test_multiply_adds_are_counted_per_row() -> None:

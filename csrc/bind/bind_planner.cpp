@@ -29,8 +29,8 @@ py::tuple tuple_of(const Combinations& sums) {
 }
 
 Planner make_planner(std::int64_t paths, double rtol, std::int64_t max_evals, bool log_odds,
-                     std::optional<double> factor, std::int64_t max_rows, double min_width) {
-    return Planner({{rtol, max_evals, log_odds, factor.value_or(log_odds ? 1.0 : 0.85), min_width}, paths, max_rows});
+                     std::optional<double> factor, std::int64_t max_rows, double min_width, double noise) {
+    return Planner({{rtol, max_evals, log_odds, factor.value_or(log_odds ? 1.0 : 0.85), min_width, noise}, paths, max_rows});
 }
 
 py::tuple ask(Planner& planner, std::int64_t rows) {
@@ -71,7 +71,7 @@ void bind_planner(const py::module_& m) {
     py::class_<Planner>(m, "Planner", "Which points of which path to evaluate next, for a given accuracy of each path.")
         .def(py::init(&make_planner), py::arg("paths"), py::kw_only(), py::arg("rtol"), py::arg("max_evals"),
              py::arg("log_odds") = false, py::arg("factor") = py::none(), py::arg("max_rows") = std::int64_t{1} << 20U,
-             py::arg("min_width") = 0x1p-20,
+             py::arg("min_width") = 0x1p-20, py::arg("noise") = 0.0,
              "Plan the paths 0 to paths - 1 until the error of each is at most rtol of its L1 norm.")
         .def("ask", ask, py::arg("rows"), "Next paths (n,) and alphas (n,), n <= rows; the same again until told.")
         .def("tell", tell, py::arg("values"), py::arg("slopes"),

@@ -70,6 +70,7 @@ std::vector<Path::NodeId> Path::begin() {
 bool Path::tell(NodeId node, double value, double slope, std::int64_t slot) {
     Node& told = nodes_[node];
     told.at.value = value;
+    largest_ = std::max(largest_, std::abs(value));
     told.at.slope = slope;
     told.slot = slot;
     told.held = true;
@@ -158,7 +159,8 @@ void Path::judge(const PathSettings& settings, const double* norms) {
         gap += cell.defect;
     }
     squares_ = closed_squares_ + squares;
-    error_ = std::sqrt(squares_ + square(closed_defect_ + gap));
+    const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
+    error_ = std::sqrt(squares_ + square(excess));
 }
 
 void Path::judge(const PathSettings& settings, Cell& cell, double own, double both, double change) const {
@@ -168,7 +170,8 @@ void Path::judge(const PathSettings& settings, Cell& cell, double own, double bo
     for (std::size_t i = 0; i < 3; ++i)
         found += cell.coefficient(i) * nodes_[cell.nodes[i]].at.slope;
     cell.defect = found - rise(settings.log_odds, nodes_[cell.nodes[0]].at.value, nodes_[cell.nodes[2]].at.value);
-    cell.error = std::max(cell.smooth ? simpson / 2 : settings.factor * own, std::abs(cell.defect));
+    const double excess = std::abs(cell.defect) - floor(settings);
+    cell.error = std::max(cell.smooth ? simpson / 2 : settings.factor * own, excess);
 }
 
 // Leaves in the order of their errors, until the rest is small enough; not more than `room`.

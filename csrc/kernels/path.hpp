@@ -24,6 +24,7 @@ struct PathSettings {
     bool log_odds = false;
     double factor = 0.85; // of the first difference, where it does not shrink: the error that is expected
     double min_width = 0;
+    double noise = 0; // rounding of F relative to the largest |F| on the path: defects below it say nothing
 };
 
 class Path {
@@ -50,6 +51,8 @@ class Path {
     std::size_t requests() const { return 4 * fresh_.size() + 1; }
 
     // Take these norms.
+    // Below this a defect is rounding; a probability is at most 1.
+    double floor(const PathSettings& settings) const { return settings.noise * (settings.log_odds ? 1.0 : largest_); }
     void judge(const PathSettings& settings, const double* norms);
     double error() const { return error_; }
     double size() const { return size_; }
@@ -121,6 +124,7 @@ class Path {
     std::int64_t used_ = 0;
     double closed_squares_ = 0; // of the errors of cells that are folded
     double closed_defect_ = 0;
+    double largest_ = 0; // |value|
     double squares_ = 0;
     double error_ = std::numeric_limits<double>::quiet_NaN();
     double size_ = std::numeric_limits<double>::quiet_NaN();

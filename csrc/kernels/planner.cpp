@@ -34,6 +34,7 @@ PlannerSettings checked(const PlannerSettings& settings) {
     require(settings.max_rows >= first_round, "max_rows", "5 or more, the nodes of the first round", settings.max_rows);
     require(path.min_width >= least_width && path.min_width <= 1, "min_width", "a number from 2**-50 to 1",
             path.min_width);
+    require(path.noise >= 0 && std::isfinite(path.noise), "noise", "a finite number, 0 or more", path.noise);
     return settings;
 }
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyig.contracts import Floats, Ints
+from pyig.contracts import Floats, Ints, Tensor
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
 from pyig.quadrature import AdaptivePlan
 from pyig.rows import cells_for
 
 _EXPECTED_STEPS = 16
-_FIRST_ROUND = 5
 _ROW_BYTES = 1 << 29  # gradient rows of open cells
+_ROUNDINGS = 8  # a network's value is off by a few units in the last place
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,14 @@ class AdaptiveRun:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
         floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
         most_rows = max(scheme.max_evals, _ROW_BYTES // (8 * max(1, floats)))
-        self._plan = AdaptivePlan(len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows)
+        noise = max(_rounding(leaf) for leaf in paths.ends.stop)
+        self._plan = AdaptivePlan(
+            len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise
+        )
         self._cells = cells_for(evaluator.backend, paths.ends)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._closed = np.zeros(len(paths), dtype=bool)
+        self._folded = np.zeros(len(paths), dtype=bool)
 
     def step(self) -> bool:
         """Evaluate the next batch, and let the planner judge every path whose round is complete."""
@@ -88,7 +92,7 @@ class AdaptiveRun:
         self._settle()
         plan, count = self._plan, self._count
         sums, sizes, _ = self._cells.norms()
-        begun = self._closed & (plan.n_evals >= _FIRST_ROUND)
+        begun = self._closed & self._folded
         # Errors of different baselines' paths have independent signs: their mean has the root of their squares.
         rows, results = self._paths.ends.result_rows, self._paths.ends.results
         errors = np.sqrt(np.bincount(rows, weights=plan.error**2, minlength=results)) / np.maximum(1, self._shares)
@@ -110,9 +114,10 @@ class AdaptiveRun:
         folds = self._plan.folds()
         if len(folds.paths):
             self._cells.fold(folds)
+            self._folded[folds.paths] = True
         done = self._plan.finished()
         self._closed[done] = True
-        done = done[self._plan.n_evals[done] >= _FIRST_ROUND]  # without a first round there is nothing to close
+        done = done[self._folded[done]]  # a path that never had a complete cell has nothing to close
         if len(done):
             self._cells.finish(done, 1.0 / self._shares[self._paths.ends.result_rows[done]])
 
@@ -130,3 +135,10 @@ class AdaptiveRun:
                 shared = np.intersect1d(shared, part[:, 0])
             out.append(np.mean([part[np.isin(part[:, 0], shared)] for part in parts], axis=0))
         return out
+
+
+def _rounding(leaf: Tensor) -> float:
+    """Return the relative rounding to expect of a model's value that was computed in the dtype of this leaf."""
+    name = str(leaf.dtype)
+    epsilon = 2.0**-52 if "64" in name else 2.0**-8 if "16" in name else 2.0**-23
+    return _ROUNDINGS * epsilon

@@ -14,6 +14,7 @@ from pyig.structure.refusal import Refusal
 _VALUES = {torch.float64: 1e-10, torch.float32: 1e-4}
 _GRADIENTS = {torch.float64: 1e-8, torch.float32: 1e-2}
 _HALF = 5e-2
+ROWS_MIX = "a row's output depends on the other rows of its batch"
 
 Evaluate = Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor]
 
@@ -40,6 +41,13 @@ def gradients(
         return outputs.detach(), torch.autograd.grad(outputs, leaves, along, allow_unused=True), along
 
 
+def independent(call: Evaluate, rows: list[torch.Tensor], fixed: list[torch.Tensor], outputs: torch.Tensor) -> bool:
+    """Tell whether the last row alone gives what it gave among the others."""
+    with torch.no_grad():
+        alone = call([leaf.detach()[-1:].clone() for leaf in rows], [leaf[-1:] for leaf in fixed])
+    return alone.shape[:1] == (1,) and close(alone, outputs[-1:])
+
+
 def cotangent(outputs: torch.Tensor) -> torch.Tensor:
     """Return a direction that no symmetry of the outputs hides, without drawing numbers."""
     count = torch.arange(outputs.numel(), dtype=torch.float64, device="cpu")
@@ -59,6 +67,8 @@ def verify(
     again, found, _ = gradients(replay, rows, held)
     if again.shape != outputs.shape or not close(again, outputs):
         return Refusal("the recorded operations give other values than the model")
+    if not independent(replay, rows, held, outputs):
+        return Refusal(ROWS_MIX)
     return compare_gradients(expected, found)
 
 

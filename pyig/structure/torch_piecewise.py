@@ -184,7 +184,7 @@ class Regions:
         widths = breaks.alphas[left + 1] - alphas
         middles = alphas + 0.5 * widths
         scalars = torch.cat([part[0] for part in self._run(self._model._whole, breaks.samples, breaks.alphas)])
-        before, after = scalars[left].to(widest(scalars)), scalars[left + 1].to(widest(scalars))
+        before, after = (_rows_of([scalars.to(widest(scalars))], rows)[0] for rows in (left, left + 1))
 
         def outer(regions: Ints, shares: Floats) -> tuple[torch.Tensor, torch.Tensor]:
             return self._outer(head, index, before, after, samples, regions, shares)

@@ -15,7 +15,7 @@ import torch
 from pyig.contracts import Forward
 from pyig.structure.affine import Place, best, pays
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import close, compare_gradients, ends_and_middle, gradients
+from pyig.structure.torch_check import ROWS_MIX, close, compare_gradients, ends_and_middle, gradients, independent
 from pyig.structure.torch_program import Program
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine
@@ -123,6 +123,8 @@ class Prefix:
             if again.shape != outputs.shape or not close(again, outputs):
                 return Refusal("the model behind the cut gives other values than the model")
             (gradient,) = torch.autograd.grad(again, [frontier], along)
+        if not independent(forward, rows, held, outputs):
+            return Refusal(ROWS_MIX)
         return compare_gradients(expected, self.pullback(rows, held, gradient))
 
 

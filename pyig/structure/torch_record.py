@@ -69,7 +69,10 @@ def record(
             return Refusal(str(error))
         except Exception as error:  # the model may raise anything on rows that it does not like
             return Refusal(f"the model does not run on {rows} rows ({type(error).__name__}: {error})")
-    return merge(*runs)
+    try:
+        return merge(*runs)
+    except Exception as error:  # tensors of transforms that have ended cannot be looked at any more
+        return Refusal(f"the model's operations cannot be compared ({type(error).__name__}: {error})")
 
 
 def _unfit(model: Any) -> str | None:

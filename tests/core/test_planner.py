@@ -23,6 +23,7 @@ settings = st.fixed_dictionaries(
         "factor": st.sampled_from([None, 0.3, 1.3]),
         "max_rows": st.integers(5, 200),
         "min_width": st.sampled_from([2.0**-20, 2.0**-5, 2.0**-2, 1.0]),
+        "noise": st.sampled_from([0.0, 1e-6, 1e-2]),
     }
 )
 problems = st.builds(

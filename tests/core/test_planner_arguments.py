@@ -35,6 +35,8 @@ def planner(paths: int = 2, **settings: Any) -> _core.Planner:
         ({"max_rows": 4}, "max_rows: expected 5 or more, the nodes of the first round; got 4"),
         ({"min_width": 0}, r"min_width: expected a number from 2\*\*-50 to 1; got 0"),
         ({"min_width": 1.5}, "min_width: .*; got 1.5"),
+        ({"noise": -1}, "noise: expected a finite number, 0 or more; got -1"),
+        ({"noise": math.inf}, "noise: .*; got inf"),
         ({"min_width": math.nan}, "min_width: .*; got nan"),
     ],
 )
