@@ -63,9 +63,10 @@ $(VENV)/.tools: $(SETTLED)
 
 # --no-build-isolation: the pinned build tools above are used, and build/ is kept, so a change compiles one file.
 $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
-	$(PINNED) --no-build-isolation --editable ".[torch,demo]"
+	$(PINNED) --no-build-isolation --editable ".[torch]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-build-isolation --editable ".[torch,$(TENSORFLOW),notebook,test,peers,dev]"
+	$(PINNED) --no-deps tf-keras  # it asks for `tensorflow` by name, which tensorflow-cpu is not
 	touch $@

@@ -71,7 +71,8 @@ def test_patients(framework: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert judged
     assert int(judged[1]) >= 53  # 7 in 10; always saying "healthy" makes 44
     page = report.read_text(encoding="utf-8")
-    assert "sample 75" in page
+    assert "Sample 75" in page
+    assert "not shown in detail" not in page
     assert "<script" not in page
 
 

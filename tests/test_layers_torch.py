@@ -130,13 +130,12 @@ def test_what_comes_before_runs_once(steps: int) -> None:
     assert found.n_evals.sum() == samples * steps
 
 
-def test_what_comes_before_runs_once_per_block() -> None:
+def test_what_comes_before_runs_once_over_many_blocks() -> None:
     model, samples = seeded(Skip), 300
     ig = pyig.IntegratedGradients(model)
     ig.explain(data((samples, 3)), 0, 1, layer="second", n_steps=8, batch_size=4)
-    blocks = -(-samples // (32 * 4 // 8))
-    assert model.first.rows <= 2 * samples + 10
-    assert 2 * blocks <= model.first.calls <= 2 * blocks + 8
+    assert 2 * samples <= model.first.rows <= 2 * samples + 10
+    assert model.first.calls <= 2 * samples / 4 + 50, "in batches, of which only the last of a block is short"
 
 
 def test_the_count_can_fail() -> None:

@@ -49,8 +49,11 @@ class CallableBackend:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Nothing to freeze."""
-        yield
+        """Nothing to freeze; the last points are let go."""
+        try:
+            yield
+        finally:
+            self._last.__dict__.clear()
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call ``model(*leaves)``, or ``model(**leaves)`` for a dict."""

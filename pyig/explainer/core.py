@@ -138,8 +138,10 @@ class IntegratedGradients:
             Each says what was expected, what came, and what to do.
         """
         settings = Options.read(options)
-        if feature_names is not None and settings.layer is None:
-            check_names("feature_names", feature_names, feature_count(tree.flatten(x)[0]))
+        leaves, _ = tree.flatten(x)
+        # One axis may be a forgotten batch axis, of which the model has more to say than the names.
+        if feature_names is not None and settings.layer is None and all(len(leaf.shape) > 1 for leaf in leaves):
+            check_names("feature_names", feature_names, feature_count(leaves))
         outcome = self._run(x, baselines, target, settings)
         return assemble(outcome, settings, self.model, feature_names, output_names)
 

@@ -93,6 +93,8 @@ class Session:
             stages = self._stages(inputs, starts, options)
             moving = [stages.template[i] for i in stages.moving]
             sizer = self._sizer(options, moving)
+            if isinstance(stages, LayerStages):
+                stages.sizer = sizer
             paths = inputs.samples * parsed.top * len(starts)
             fixed = isinstance(scheme, Fixed)
             monitor = Monitor(

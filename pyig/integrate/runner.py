@@ -147,7 +147,7 @@ def _block(
         index=index,
         values=values,
         baseline_values=baseline_values,
-        attributions=attributions,
+        attributions=[_own(backend, leaf, like) for leaf, like in zip(attributions, stage.stop, strict=True)],
         sums=(found.sums * scale).reshape(shape),
         sizes=(found.sizes * scale).reshape(shape),
         errors=found.errors.reshape(shape),
@@ -155,8 +155,13 @@ def _block(
         converged=found.converged.reshape(shape),
         complete=found.complete.reshape(shape),
         records=found.records,
-        stage=stage,
+        stage=stage.without_context(),
     )
+
+
+def _own(backend: Backend, leaf: Tensor, like: Tensor) -> Tensor:
+    """Return host rows in the dtype of the input, free of the accumulators, which are four times as large."""
+    return np.array(leaf, dtype=backend.to_numpy(like[:0]).dtype) if isinstance(leaf, np.ndarray) else leaf
 
 
 def _scaled(backend: Backend, leaf: Tensor, scale: Floats) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from pyig import tree
 from pyig.calling import InputForward, LayerForward, call_spec
 from pyig.contracts import Backend, Forward, Ints, Split, Tensor
 from pyig.errors import InputTypeError, ModelError
+from pyig.integrate.batching import Sizer
 from pyig.integrate.inputs import Inputs
 
 
@@ -28,6 +29,8 @@ class Stage:
         What does not move, row by row like `stop`.
     shared_start : bool
         Whether F(x') is the same for all samples, so that one evaluation serves them all.
+    held : int
+        How many of `fixed` are values of the layer that do not move; the rest only passes the layer by.
     """
 
     forward: Forward
@@ -37,6 +40,11 @@ class Stage:
     start_row: Ints
     stop_row: Ints
     shared_start: bool
+    held: int = 0
+
+    def without_context(self) -> Stage:
+        """Return what the report needs; what passed the layer by is let go."""
+        return replace(self, fixed=self.fixed[: self.held])
 
 
 class InputStages:
@@ -119,8 +127,14 @@ class LayerStages:
         )
         self.moving: tuple[int, ...] = ()
         self.template: list[Tensor] = []
+        self.sizer: Sizer | None = None  # its first size follows the layer's values, which the next line finds
         self(np.arange(min(2, inputs.samples)))  # two: batch statistics of one row are an error in themselves
-        self.spec, self.note = split.spec, split.note
+        self.spec = split.spec
+
+    @property
+    def note(self) -> str | None:
+        """What the cut has to say by now."""
+        return self._split.note
 
     def __call__(self, samples: Ints) -> Stage:
         """Run the model up to the layer for a block, at the inputs and at every baseline."""
@@ -133,24 +147,48 @@ class LayerStages:
                 f"expected the layer to give floating values; got {', '.join(str(v.dtype) for v in values)}. "
                 "Attribute to the layer's outputs, or to a later layer"
             )
+        self.moving, self.template = moving, values
+        start = [_joined(self._backend, [found[i] for found in starts]) for i in moving]
+        fixed = [leaf for i, leaf in enumerate(values) if i not in moving] + context
+        rows = np.arange(len(starts) * len(samples)).reshape(len(starts), -1)
+        forward = LayerForward(self._backend, self._split, moving, self._output)
+        stop, held = [values[i] for i in moving], len(values) - len(moving)
+        return Stage(forward, start, stop, fixed, rows, np.arange(len(samples)), False, held)
+
+    def _before(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the layer's values and what passes it by, in batches like those of the loop."""
+        parts: list[tuple[list[Tensor], list[Tensor]]] = []
+        done = 0
+        while done < len(samples):
+            here = done
+
+            def call(rows: int, here: int = here) -> tuple[int, tuple[list[Tensor], list[Tensor]]]:
+                part = samples[here : here + rows]
+                return len(part), self._reach(leaves, part)
+
+            count, found = call(len(samples)) if self.sizer is None else self.sizer.attempt(self._backend, call)
+            if parts and len(found[1]) != len(parts[0][1]):  # the cut stopped replaying: what is there does not fit
+                parts, done = [], 0
+                continue
+            parts.append(found)
+            done += count
+        values, context = zip(*parts, strict=True)
+        return [_joined(self._backend, each) for each in zip(*values, strict=True)], [
+            _joined(self._backend, each) for each in zip(*context, strict=True)
+        ]
+
+    def _reach(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
+        backend, inputs = self._backend, self._inputs
+        x = tree.unflatten(call_spec(inputs.spec), [_spread(backend, leaf, samples) for leaf in leaves])
+        batched = {key: backend.take(value, samples) for key, value in inputs.batched.items()}
+        values, context = self._split.before(x, batched, inputs.shared)
         for leaf in values:
             if not leaf.shape or int(leaf.shape[0]) != len(samples):
                 raise ModelError(
                     f"expected layer values with one row per sample ({len(samples)}); got shape {tuple(leaf.shape)}. "
                     "Choose a layer whose first axis is the batch"
                 )
-        self.moving, self.template = moving, values
-        start = [_joined(self._backend, [found[i] for found in starts]) for i in moving]
-        fixed = [leaf for i, leaf in enumerate(values) if i not in moving] + context
-        rows = np.arange(len(starts) * len(samples)).reshape(len(starts), -1)
-        forward = LayerForward(self._backend, self._split, moving, self._output)
-        return Stage(forward, start, [values[i] for i in moving], fixed, rows, np.arange(len(samples)), False)
-
-    def _before(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
-        backend, inputs = self._backend, self._inputs
-        x = tree.unflatten(call_spec(inputs.spec), [_spread(backend, leaf, samples) for leaf in leaves])
-        batched = {key: backend.take(value, samples) for key, value in inputs.batched.items()}
-        return self._split.before(x, batched, inputs.shared)
+        return values, context
 
 
 def _start_rows(counts: list[list[int]], samples: int) -> Ints | None:

@@ -14,6 +14,7 @@ from pyig.structure.refusal import Refusal
 _VALUES = {torch.float64: 1e-10, torch.float32: 1e-4}
 _GRADIENTS = {torch.float64: 1e-8, torch.float32: 1e-2}
 _HALF = 5e-2
+SHARE = 0.375  # not one half: there the three rows have the last as their mean, which hides rows that mix
 ROWS_MIX = "a row's output depends on the other rows of its batch"
 
 Evaluate = Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor]
@@ -22,11 +23,11 @@ Evaluate = Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor]
 def ends_and_middle(
     points: Sequence[torch.Tensor], starts: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """Return baseline, input and midpoint of the first sample as three rows, and the fixed tensors for them."""
+    """Return baseline, input and a point between of the first sample as three rows, and the fixed tensors for them."""
     rows = []
     for stop, start in zip(points, starts, strict=True):
         stop, start = stop.detach()[:1], start.detach()[:1]
-        rows.append(torch.cat([start, stop, start + 0.5 * (stop - start)]))
+        rows.append(torch.cat([start, stop, start + SHARE * (stop - start)]))
     return rows, [leaf.detach()[:1].expand(3, *leaf.shape[1:]) for leaf in fixed]
 
 

@@ -15,7 +15,15 @@ import torch
 from pyig.contracts import Forward
 from pyig.structure.affine import Place, best, pays
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import ROWS_MIX, close, compare_gradients, ends_and_middle, gradients, independent
+from pyig.structure.torch_check import (
+    ROWS_MIX,
+    SHARE,
+    close,
+    compare_gradients,
+    ends_and_middle,
+    gradients,
+    independent,
+)
 from pyig.structure.torch_program import Program
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine
@@ -114,7 +122,7 @@ class Prefix:
         rows, held = ends_and_middle(points, starts, fixed)
         outputs, expected, along = gradients(forward, rows, held)
         frontier = self.forward(rows, held)
-        middle = frontier[:1] + 0.5 * (frontier[1:2] - frontier[:1])
+        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
         if not close(middle, frontier[2:]):
             return Refusal("the part taken as affine is not: its value between two points is not between its values")
         frontier = torch.cat([frontier[:2], middle]).requires_grad_()
