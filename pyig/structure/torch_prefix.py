@@ -16,13 +16,13 @@ from pyig.contracts import Forward
 from pyig.structure.affine import Place, best, pays
 from pyig.structure.refusal import Refusal
 from pyig.structure.torch_check import (
-    ROWS_MIX,
+    OR_MIXED,
     SHARE,
     close,
     compare_gradients,
     ends_and_middle,
     gradients,
-    independent,
+    last_row,
 )
 from pyig.structure.torch_program import Program
 from pyig.structure.torch_recording import Recording
@@ -108,7 +108,7 @@ class Prefix:
         starts: Sequence[torch.Tensor],
         fixed: Sequence[torch.Tensor] = (),
     ) -> Refusal | None:
-        """Compare with the model itself, at both ends and between them, values and gradients; None when all agree.
+        """Compare with the model itself between the ends of a path, values and gradients; None when all agree.
 
         Parameters
         ----------
@@ -125,15 +125,12 @@ class Prefix:
         middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
         if not close(middle, frontier[2:]):
             return Refusal("the part taken as affine is not: its value between two points is not between its values")
-        frontier = torch.cat([frontier[:2], middle]).requires_grad_()
-        with torch.enable_grad():
-            again = self.suffix(frontier.clone(), held)
-            if again.shape != outputs.shape or not close(again, outputs):
-                return Refusal("the model behind the cut gives other values than the model")
-            (gradient,) = torch.autograd.grad(again, [frontier], along)
-        if not independent(forward, rows, held, outputs):
-            return Refusal(ROWS_MIX)
-        return compare_gradients(expected, self.pullback(rows, held, gradient))
+        row, kept = last_row(rows, held)
+        again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
+        if not close(again, outputs[-1:]):
+            return Refusal(f"the model behind the cut gives other values than the model, {OR_MIXED}")
+        gradient = torch.zeros_like(middle) if found[0] is None else found[0]
+        return compare_gradients(expected, self.pullback(row, kept, gradient))
 
 
 def find_prefix(recording: Recording) -> Prefix | Refusal:
