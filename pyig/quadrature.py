@@ -73,7 +73,7 @@ def make_rule(name: str, n_steps: int) -> Rule:
         Unknown name, or a number of nodes that the rule does not have.
     """
     if name not in _core.rule_names():
-        raise unknown("method", name, [*_core.rule_names(), "adaptive", "auto"])
+        raise unknown("method", name, [*_core.rule_names(), "adaptive", "auto", "exact"])
     try:
         nodes, weights, degree = _core.rule(name, n_steps)
     except ValueError as error:

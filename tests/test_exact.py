@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import zoo
 
+import pyig
 from pyig import quadrature, tree
 from pyig.errors import InputError
 
@@ -178,3 +179,22 @@ def test_no_estimate_is_invented(n: int) -> None:
     found = frameworks.explain("callable", zoo.ENTRIES["tanh"](), n_steps=n)
     assert np.isnan(found.error).all(), "one or two nodes have no half to compare with"
     assert not found.converged.any()
+
+
+def test_a_gap_is_an_error_even_where_the_estimate_is_blind() -> None:
+    """A kink behind the last node: the rule and its half see the same slope everywhere."""
+    ig = pyig.IntegratedGradients(lambda x: np.maximum(x[:, 0] - 0.95, 0), gradient=lambda x: 1.0 * (x > 0.95))
+    found = ig.explain(np.ones((1, 1)), method="riemann_left", n_steps=13)
+    assert not found.attributions.any()
+    assert found.deltas[0] == pytest.approx(-0.05)
+    assert found.error[0] == pytest.approx(0.05)
+    assert not found.converged[0]
+
+
+def test_rounding_of_large_values_is_no_error() -> None:
+    ig = pyig.IntegratedGradients(
+        lambda x: np.tanh(x).sum(axis=1) + np.float32(3e4), gradient=lambda x: 1 - np.tanh(x) ** 2
+    )
+    found = ig.explain(np.full((1, 3), 0.01, dtype=np.float32), n_steps=20)
+    assert 1e-4 < np.abs(found.deltas[0]) < 1e-2, "float32 has no more digits beside 3e4"
+    assert found.converged[0]

@@ -19,6 +19,8 @@ from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
 from pyig.explanation import Explanation
 from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.fixed import Fixed
+from pyig.integrate.rounding import rounding
 from pyig.integrate.runner import Block
 
 
@@ -29,7 +31,13 @@ def assemble(
     layered = options.layer is not None
     fill = _Fill(outcome)
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
-    complete = fill(lambda b: b.complete, empty=False)
+    complete, sizes = fill(lambda b: b.complete, empty=False), fill(lambda b: b.sizes)
+    deltas = fill(lambda b: b.sums) - (values - starts)
+    # Errors that sum to the gap have at least its size; of the gap itself, a few roundings of F are no error.
+    slack = rounding(outcome.template[outcome.moving[0]]) * (np.abs(values) + np.abs(starts))
+    error = np.maximum(fill(lambda b: b.errors), np.abs(deltas) - slack)
+    with np.errstate(invalid="ignore"):
+        converged = fill(lambda b: b.converged, empty=False) & (error <= options.rtol * sizes * (1 + 1e-9))
     stop, start = _ends(outcome, layered)
     names = _feature_names(outcome, feature_names, layered)
     return Explanation(
@@ -38,10 +46,10 @@ def assemble(
         baselines=start,
         values=values,
         baseline_values=starts,
-        deltas=fill(lambda b: b.sums) - (values - starts),
-        error=fill(lambda b: b.errors),
+        deltas=deltas,
+        error=error,
         n_evals=fill(lambda b: b.seen, empty=0),
-        converged=fill(lambda b: b.converged, empty=False),
+        converged=converged,
         targets=_targets(outcome, fill),
         feature_names=names,
         output_names=_output_names(outcome, output_names),
@@ -177,8 +185,8 @@ def check_names(what: str, given: Any, count: int) -> tuple[str, ...]:
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:
     monitor = outcome.monitor
     return {
-        "method": "adaptive" if isinstance(outcome.scheme, Adaptive) else outcome.scheme.rule.name,
-        "n_steps": None if isinstance(outcome.scheme, Adaptive) else outcome.scheme.steps,
+        "method": outcome.scheme.name,
+        "n_steps": outcome.scheme.steps if isinstance(outcome.scheme, Fixed) else None,
         "rtol": options.rtol,
         "max_evals": options.max_evals if isinstance(outcome.scheme, Adaptive) else None,
         "value": options.value or "output",

@@ -59,7 +59,7 @@ class IntegratedGradients:
         self._backend_name = backend
         self._gradient = gradient
         self._backend: Backend | None = None
-        self._batch_hints: dict[Any, int] = {}
+        self._memory: dict[Any, Any] = {}
 
     def explain(
         self,
@@ -170,7 +170,7 @@ class IntegratedGradients:
         leaves, _ = tree.flatten(x)
         if self._backend is None or self._backend_name is None:
             self._backend = self._choose(leaves)
-        session = Session(self._backend, self.model, self.output, self._batch_hints)
+        session = Session(self._backend, self.model, self.output, self._memory)
         return session.run(x, baselines, target, options)
 
     def _choose(self, leaves: list[Any]) -> Backend:

@@ -53,7 +53,7 @@ class Options:
 
     def scheme(self) -> Fixed | Adaptive:
         """Return how to integrate: adaptively, unless a rule or a number of steps is given."""
-        if self.method == "adaptive" or (self.method == "auto" and self.n_steps is None):
+        if self.method in ("adaptive", "exact") or (self.method == "auto" and self.n_steps is None):
             return Adaptive(self.rtol, self.max_evals, caution=CONFIDENCE[self.confidence])
         name = "gausslegendre" if self.method == "auto" else self.method
         return Fixed(make_rule(name, DEFAULT_STEPS if self.n_steps is None else int(self.n_steps)), self.rtol)
@@ -85,6 +85,6 @@ class Options:
             raise unknown("confidence", self.confidence, CONFIDENCE)
         if isinstance(self.max_evals, bool) or not isinstance(self.max_evals, (int, np.integer)) or self.max_evals < 5:
             raise InputError(f"expected max_evals= as a whole number of at least 5; got {self.max_evals!r}")
-        if self.method == "adaptive" and steps is not None:
-            raise InputError("expected n_steps= only with a fixed rule; method='adaptive' takes rtol= and max_evals=")
+        if self.method in ("adaptive", "exact") and steps is not None:
+            raise InputError(f"expected n_steps= only with a fixed rule; got it with method={self.method!r}")
         self.scheme()

@@ -79,7 +79,8 @@ class Explanation:
     deltas : float64 array, (N,) or (N, K)
         Completeness gap: sum of attributions - (F(x) - F(x')).
     error : float64 array, (N,) or (N, K)
-        Estimated L1 error of the attributions; NaN where the rule gives no estimate. An estimate, not a guarantee.
+        Estimated L1 error of the attributions, never below the completeness gap; NaN where the rule gives no estimate.
+        An estimate, not a guarantee.
     n_evals : int64 array, (N,) or (N, K)
         Gradients spent.
     converged : bool array, (N,) or (N, K)

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyig.contracts import Floats, Ints, Tensor
+from pyig.contracts import Floats, Ints
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
+from pyig.integrate.rounding import rounding
 from pyig.quadrature import AdaptivePlan
 from pyig.rows import cells_for
 
 _EXPECTED_STEPS = 16
 _ROW_BYTES = 1 << 29  # gradient rows of open cells
-_ROUNDINGS = 8  # a network's value is off by a few units in the last place
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class Adaptive:
     caution: float = 1.0
 
     @property
+    def name(self) -> str:
+        """Return the method's name."""
+        return "adaptive"
+
+    @property
     def steps(self) -> int:
         """Return the number of gradients that a path often takes."""
         return min(_EXPECTED_STEPS, self.max_evals)
@@ -60,7 +65,7 @@ class AdaptiveRun:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
         floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
         most_rows = max(scheme.max_evals, _ROW_BYTES // (8 * max(1, floats)))
-        noise = max(_rounding(leaf) for leaf in paths.ends.stop)
+        noise = max(rounding(leaf) for leaf in paths.ends.stop)
         self._plan = AdaptivePlan(
             len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise
         )
@@ -135,10 +140,3 @@ class AdaptiveRun:
                 shared = np.intersect1d(shared, part[:, 0])
             out.append(np.mean([part[np.isin(part[:, 0], shared)] for part in parts], axis=0))
         return out
-
-
-def _rounding(leaf: Tensor) -> float:
-    """Return the relative rounding to expect of a model's value that was computed in the dtype of this leaf."""
-    name = str(leaf.dtype)
-    epsilon = 2.0**-52 if "64" in name else 2.0**-8 if "16" in name else 2.0**-23
-    return _ROUNDINGS * epsilon

@@ -84,7 +84,8 @@ class Evaluator:
 
     def scalars(self, paths: Paths, pairs: Pairs, values: Tensor, slopes: Floats) -> tuple[Floats, Floats]:
         """Return F and dF/d(alpha) per row, checked."""
-        numbers = np.asarray(self.backend.to_numpy(values), dtype=np.float64)
+        # Contiguous and of its own: a target function may answer with a column of the outputs.
+        numbers = np.ascontiguousarray(self.backend.to_numpy(values), dtype=np.float64)
         if self.nan_policy == "raise":
             _check_finite(paths, pairs, numbers, slopes)
         return numbers, slopes.sum(axis=0)

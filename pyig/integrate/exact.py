@@ -36,6 +36,11 @@ class Exact:
     form: ClosedForm
 
     @property
+    def name(self) -> str:
+        """Return the method's name."""
+        return "exact"
+
+    @property
     def steps(self) -> int:
         """Return the number of gradients per path."""
         return 1
@@ -71,12 +76,8 @@ class ExactRun:
             return own, self._form.evaluate(stop, start, fixed).attributions(*index)
 
         own, found = self._evaluator.sizer.attempt(backend, attempt)
-        results = ends.result_rows[own]
-        for leaf, part in enumerate(found):
-            total = self._results[leaf]
-            shares = np.reshape(1.0 / self._shares[results], (-1, *[1] * (len(part.shape) - 1)))
-            scaled = backend.cast_like(part, total) * backend.cast_like(backend.from_numpy(shares, part), total)
-            self._results[leaf] = backend.scatter_add(total, backend.from_numpy(results, part), scaled)
+        whole = len(own) == ends.results and np.array_equal(ends.result_rows[own], np.arange(ends.results))
+        self._results = found if whole else self._added(own, found)
         self._done += len(own)
         self._evaluator.monitor.called(len(own), len(own), len(own))
         return True
@@ -97,6 +98,16 @@ class ExactRun:
             begun=begun.astype(np.int64),
             records=[np.zeros((0, 4))] * self._paths.ends.results,
         )
+
+    def _added(self, own: Ints, found: list[Tensor]) -> list[Tensor]:
+        """Return the results with the mean over baselines under way."""
+        backend, results = self._evaluator.backend, self._paths.ends.result_rows[own]
+        out = []
+        for part, total in zip(found, self._results, strict=True):
+            shares = np.reshape(1.0 / self._shares[results], (-1, *[1] * (len(part.shape) - 1)))
+            scaled = backend.cast_like(part, total) * backend.cast_like(backend.from_numpy(shares, part), total)
+            out.append(backend.scatter_add(total, backend.from_numpy(results, part), scaled))
+        return out
 
     def _total(self, of: Callable[[Tensor], Tensor]) -> Floats:
         backend = self._evaluator.backend

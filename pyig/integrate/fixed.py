@@ -21,6 +21,11 @@ class Fixed:
     rtol: float
 
     @property
+    def name(self) -> str:
+        """Return the rule's name."""
+        return self.rule.name
+
+    @property
     def steps(self) -> int:
         """Return the number of nodes."""
         return len(self.rule.nodes)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Backend, Floats, Ints, Tensor
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.evaluation import Evaluator, Paths
+from pyig.integrate.exact import Exact
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.loop import Integrals, integrate
 from pyig.integrate.probe import Probe
@@ -77,7 +78,7 @@ class Runner:
     probe: Probe
     target: Target
     contrast: Target | None
-    scheme: Fixed | Adaptive
+    scheme: Fixed | Adaptive | Exact
     nan_policy: str
     allow_unused: bool
     samples: int

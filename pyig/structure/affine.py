@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Cost of one float of a row at the place where the path runs, in multiply-adds of the model. See `pays`.
+# One float of a row at the place where the path runs, in multiply-adds of the model. Measured on one AVX-512 core in
+# float32: a multiply-add of a wide layer, forward or backward, takes 0.023 ns (0.06 to 0.15 with few channels); a float
+# that is interpolated, cloned, differentiated and added with two weights takes 0.5 ns in cache, 3.5 to 7 ns beyond it.
 FLOAT_COST = 100.0
+# Less is not worth the wider open rows of the adaptive rule. A ResNet-50 saves 2 % by its first convolution, a ViT 1 %.
 LEAST_SHARE = 0.05
+# Five rows of a forward for the recording; three rows and one of forward and VJP for the check; both ends; the pullback.
 CHECK_EVALUATIONS = 12.0
 
 

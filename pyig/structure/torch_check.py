@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import torch
 
 from pyig.contracts import Forward
-from pyig.structure.refusal import Refusal
 
 # Relative to the largest entry. A gradient may differ by one unit of a ReLU network that rounding puts on the other
 # side of its kink, so it is held to less in float32; in float64 rounding finds no such unit.
@@ -46,20 +45,21 @@ def gradients(
         return outputs.detach(), torch.autograd.grad(outputs, leaves, along, allow_unused=True), along
 
 
-def verify(
+def disagreement(
     forward: Forward,
     replay: Evaluate,
     points: Sequence[torch.Tensor],
     starts: Sequence[torch.Tensor],
     fixed: Sequence[torch.Tensor],
-) -> Refusal | None:
-    """Compare the replay of one row with the same row in a batch of the model: values, gradients, no mixing of rows."""
+) -> str | None:
+    """Compare the replay of one row with the same row in a batch of the model; return where they differ, or None."""
     rows, held = ends_and_middle(points, starts, fixed)
     outputs, expected, along = gradients(forward, rows, held)
-    again, found, _ = gradients(replay, *last_row(rows, held), along[-1:])
+    row, kept = last_row(rows, held)
+    again, found, _ = gradients(replay, row, kept, along[-1:])
     if not close(again, outputs[-1:]):
-        return Refusal(f"the recorded operations give other values than the model, {OR_MIXED}")
-    return compare_gradients(expected, found)
+        return f"the recorded operations give other values than the model, {OR_MIXED}"
+    return gradient_gap(expected, found)
 
 
 def last_row(*parts: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
@@ -76,8 +76,8 @@ def close(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool((a - b).abs().max() <= tolerance * torch.maximum(a.abs().max(), b.abs().max()))
 
 
-def compare_gradients(expected: Sequence[torch.Tensor | None], found: Sequence[torch.Tensor | None]) -> Refusal | None:
-    """Compare gradients leaf by leaf, by the norm of their last row."""
+def gradient_gap(expected: Sequence[torch.Tensor | None], found: Sequence[torch.Tensor | None]) -> str | None:
+    """Compare gradients leaf by leaf, by the norm of their last row; return the complaint, or None."""
     for a, b in zip(expected, found, strict=True):
         a = None if a is None else a[-1:]
         if a is None or b is None:
@@ -86,5 +86,5 @@ def compare_gradients(expected: Sequence[torch.Tensor | None], found: Sequence[t
             wide = [g.detach().cpu().double() for g in (a, b)]
             agree = bool((wide[0] - wide[1]).norm() <= _GRADIENTS.get(a.dtype, _HALF) * wide[0].norm())
         if not agree:
-            return Refusal(f"its gradient is not the model's, {OR_MIXED}")
+            return f"its gradient is not the model's, {OR_MIXED}"
     return None

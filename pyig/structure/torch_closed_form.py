@@ -14,11 +14,14 @@ import torch
 
 from pyig.contracts import Forward
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import verify
+from pyig.structure.torch_check import disagreement
 from pyig.structure.torch_program import Hook, Program, widest
+from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine, is_entrywise
 from pyig.structure.torch_secant import mean_slope
+
+_MOST_LAYERS = 16  # a deeper model has no closed form, and recording it would cost five of its forwards
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,32 @@ class ClosedForm:
         points: Sequence[torch.Tensor],
         starts: Sequence[torch.Tensor],
         fixed: Sequence[torch.Tensor] = (),
-    ) -> Refusal | None:
-        """Compare the recording with the model itself on the first sample; None when they agree."""
-        return verify(forward, lambda rows, held: self._whole([*rows, *held])[0], points, starts, fixed)
+    ) -> ClosedForm | Refusal:
+        """Compare the recording with the model itself on the first sample; return this when they agree."""
+        reason = disagreement(forward, lambda rows, held: self._whole([*rows, *held])[0], points, starts, fixed)
+        return self if reason is None else Refusal(reason)
+
+
+def closed_form(
+    model: object,
+    forward: Forward,
+    points: Sequence[torch.Tensor],
+    starts: Sequence[torch.Tensor],
+    fixed: Sequence[torch.Tensor],
+    known: ClosedForm | None = None,
+) -> ClosedForm | Refusal:
+    """Record the model, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
+    if known is not None and known.verified(forward, points, starts, fixed):
+        return known
+    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > _MOST_LAYERS:
+        return Refusal("the model has too many layers for a closed form")
+    recording = record(model, forward, points, starts, fixed)
+    if isinstance(recording, Refusal):
+        return recording
+    found = find_closed_form(recording)
+    if isinstance(found, Refusal):
+        return found
+    return found.verified(forward, points, starts, fixed)
 
 
 def find_closed_form(recording: Recording) -> ClosedForm | Refusal:

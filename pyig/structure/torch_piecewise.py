@@ -14,7 +14,7 @@ from pyig.contracts import Floats, Forward, Ints
 from pyig.structure.affine import Place, best
 from pyig.structure.piecewise import Breakpoints, Segments, averages, crossings, takeovers
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import verify
+from pyig.structure.torch_check import disagreement
 from pyig.structure.torch_prefix import Prefix, cuts, prefix_at
 from pyig.structure.torch_program import Program, widest
 from pyig.structure.torch_recording import Recording, Step
@@ -114,11 +114,12 @@ class Piecewise:
         points: Sequence[torch.Tensor],
         starts: Sequence[torch.Tensor],
         fixed: Sequence[torch.Tensor] = (),
-    ) -> Refusal | None:
-        """Compare the recording with the model itself on the first sample; None when they agree."""
+    ) -> Piecewise | Refusal:
+        """Compare the recording with the model itself on the first sample; return this when they agree."""
         recording = self.recording
         whole = Program(recording, (*recording.points, *recording.fixed), [recording.output])
-        return verify(forward, lambda rows, held: whole([*rows, *held])[0], points, starts, fixed)
+        reason = disagreement(forward, lambda rows, held: whole([*rows, *held])[0], points, starts, fixed)
+        return self if reason is None else Refusal(reason)
 
 
 class Regions:

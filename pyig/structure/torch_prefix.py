@@ -19,8 +19,8 @@ from pyig.structure.torch_check import (
     OR_MIXED,
     SHARE,
     close,
-    compare_gradients,
     ends_and_middle,
+    gradient_gap,
     gradients,
     last_row,
 )
@@ -107,8 +107,8 @@ class Prefix:
         points: Sequence[torch.Tensor],
         starts: Sequence[torch.Tensor],
         fixed: Sequence[torch.Tensor] = (),
-    ) -> Refusal | None:
-        """Compare with the model itself between the ends of a path, values and gradients; None when all agree.
+    ) -> Prefix | Refusal:
+        """Compare values and gradients with the model's between the ends of a path; return this when they agree.
 
         Parameters
         ----------
@@ -130,7 +130,8 @@ class Prefix:
         if not close(again, outputs[-1:]):
             return Refusal(f"the model behind the cut gives other values than the model, {OR_MIXED}")
         gradient = torch.zeros_like(middle) if found[0] is None else found[0]
-        return compare_gradients(expected, self.pullback(row, kept, gradient))
+        reason = gradient_gap(expected, self.pullback(row, kept, gradient))
+        return self if reason is None else Refusal(reason)
 
 
 def find_prefix(recording: Recording) -> Prefix | Refusal:
