@@ -56,7 +56,7 @@ def test_a_smooth_net_costs_few_gradients_and_samples_differ() -> None:
 def test_a_linear_model_is_exact_after_the_first_round() -> None:
     model = nn.Linear(12, 1).double()
     x = points(3)
-    found = pyig.IntegratedGradients(model).explain(x)
+    found = pyig.IntegratedGradients(model).explain(x, method="adaptive")
     assert found.n_evals.tolist() == [5, 5, 5]
     assert found.converged.all()
     np.testing.assert_allclose(found.attributions, (x * model.weight).detach().numpy(), rtol=1e-13)
