@@ -11,7 +11,7 @@ from dataclasses import dataclass
 FLOAT_COST = 100.0
 # Less is not worth the wider open rows of the adaptive rule. A ResNet-50 saves 2 % by its first convolution, a ViT 1 %.
 LEAST_SHARE = 0.05
-# Five rows of a forward for the recording; three rows and one of forward and VJP for the check; both ends; the pullback.
+# Five forwards for the recording; four forwards and VJPs for the check; both ends of a path and the pullback.
 CHECK_EVALUATIONS = 12.0
 
 
