@@ -106,11 +106,15 @@ class Session:
             )
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
-            exact = self._closed_form(stages, options) if custom is None else Refusal("the target is a function")
-            if not isinstance(exact, Refusal):
-                scheme = Exact(exact)
-            elif options.method == "exact":
-                raise InputError(f"expected a model with a closed form for method='exact'; {exact.reason}")
+
+            def choose() -> Fixed | Adaptive | Exact:
+                exact = Refusal("the target is a function") if custom is not None else self._closed_form(stages, options)
+                if not isinstance(exact, Refusal):
+                    return Exact(exact)
+                if options.method == "exact":
+                    raise InputError(f"expected a model with a closed form for method='exact'; {exact.reason}")
+                return scheme
+
             runner = Runner(
                 backend,
                 stages,
@@ -118,6 +122,7 @@ class Session:
                 parsed,
                 contrast,
                 scheme,
+                choose,
                 options.nan_policy,
                 options.allow_unused,
                 inputs.samples,
@@ -139,7 +144,7 @@ class Session:
             blocks=blocks,
             target=parsed,
             custom_target=custom is not None,
-            scheme=scheme,
+            scheme=runner.chosen if blocks else scheme,
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,
@@ -158,6 +163,8 @@ class Session:
             return Refusal("another method was asked for")
         if isinstance(stages, LayerStages) or options.value not in (None, "output"):
             return Refusal("it is looked for in the model's own output and input only")
+        if len(stages.moving) > 1 and not options.allow_unused:
+            return Refusal("only the gradients of a batch tell whether every input is used")
         stage = stages(np.arange(1))
         take = self._backend.take
         stop = [take(leaf, stage.stop_row) for leaf in stage.stop]

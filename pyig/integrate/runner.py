@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +70,10 @@ class Runner:
     ----------
     stages : callable
         ``stages(samples)`` prepares the ends for a block of sample numbers.
+    scheme : Fixed or Adaptive
+        How to integrate, as far as the options say.
+    choose : callable
+        How to integrate, once the first outputs have shown that the target fits: asked once.
     names : list of str
         Names of the moving leaves.
     """
@@ -79,10 +84,16 @@ class Runner:
     target: Target
     contrast: Target | None
     scheme: Fixed | Adaptive | Exact
+    choose: Callable[[], Fixed | Adaptive | Exact]
     nan_policy: str
     allow_unused: bool
     samples: int
     names: list[str]
+
+    @cached_property
+    def chosen(self) -> Fixed | Adaptive | Exact:
+        """Return how the call integrates."""
+        return self.choose()
 
     def run(self, row_floats: int, baselines: int) -> Iterator[Block]:
         """Yield the blocks in order; stops after the block in which the monitor said stop."""
@@ -115,9 +126,9 @@ class Runner:
         )
         # A fixed rule has the same points for every target: one forward serves them all.
         every = np.arange(len(sample)).reshape(count, top, baselines).swapaxes(0, 1).reshape(top, -1)
-        fan = every if isinstance(self.scheme, Fixed) else np.arange(len(sample))[None]
+        fan = every if isinstance(self.chosen, Fixed) else np.arange(len(sample))[None]
         paths = Paths(ends, fan, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
-        head, scheme = self.probe.head, self.scheme
+        head, scheme = self.probe.head, self.chosen
         if isinstance(scheme, Adaptive):
             head, log_odds = self.probe.smooth_head(self.contrast)
             scheme = replace(scheme, log_odds=log_odds)
