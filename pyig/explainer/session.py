@@ -108,7 +108,8 @@ class Session:
             names = [tree.names(stages.spec)[i] for i in stages.moving]
 
             def choose() -> Fixed | Adaptive | Exact:
-                exact = Refusal("the target is a function") if custom is not None else self._closed_form(stages, options)
+                function = custom is not None
+                exact = Refusal("the target is a function") if function else self._closed_form(stages, options)
                 if not isinstance(exact, Refusal):
                     return Exact(exact)
                 if options.method == "exact":
