@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -62,6 +64,17 @@ class TorchTrainer:
         return outputs
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on batches this small, threads wait for each other longer than they compute
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@_one_thread()
 def _fit(model: nn.Module, x: NDArray[Any], y: NDArray[Any], loss: nn.Module, recipe: Recipe, seed: int) -> nn.Module:
     inputs, wanted, rng = torch.from_numpy(x), torch.from_numpy(y), np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)

@@ -133,8 +133,6 @@ class Session:
                 blocks = list(runner.run(_row_floats(moving), len(starts)))
             finally:
                 monitor.close()
-        if options.batch_size == "auto":
-            self._memory["rows", _row_floats(moving)] = sizer.settled
         return Outcome(
             backend=backend,
             inputs=inputs,
@@ -182,7 +180,11 @@ class Session:
     def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:
         floats = _row_floats(leaves)
         host = all(self._backend.on_host(leaf) for leaf in leaves)
-        return Sizer(options.batch_size, 4 * floats, host, self._memory.get(("rows", floats)))
+        fresh = Sizer(options.batch_size, 4 * floats, host)
+        if options.batch_size != "auto":
+            return fresh
+        learnt: Sizer = self._memory.setdefault(("rows", floats, host), fresh)
+        return learnt
 
 
 def _row_floats(leaves: list[Tensor]) -> int:

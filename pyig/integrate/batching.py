@@ -12,10 +12,12 @@ from pyig.errors import InputError, ModelError
 
 T = TypeVar("T")
 
-# Points of one call: about a cache's worth on a host, enough to fill the machine on a device.
-_FIRST_BYTES = {True: 1 << 21, False: 1 << 25}
+# Points of the first call. On a host what counts is that a layer's values, many times as large, stay in the cache; a
+# device wants enough to fill it.
+_FIRST_BYTES = {True: 1 << 18, False: 1 << 25}
 _GROWTH = 4
 _PAYS = 1.05
+_TRIALS = 2
 
 
 class Sizer:
@@ -29,47 +31,54 @@ class Sizer:
         Bytes of the points of one row.
     host : bool
         Whether the points live in host memory.
-    hint : int, optional
-        What an earlier call of the same explainer settled on.
+
+    Notes
+    -----
+    An explainer keeps the sizer of ``"auto"`` for its next call, which goes on with what this one has learnt.
     """
 
-    def __init__(self, batch_size: int | str, row_bytes: int, host: bool, hint: int | None = None) -> None:
+    def __init__(self, batch_size: int | str, row_bytes: int, host: bool) -> None:
         whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
         if batch_size != "auto" and not (whole and int(batch_size) >= 1):
             raise InputError(f'expected batch_size="auto" or a whole number of at least 1; got {batch_size!r}')
-        first = min(4096, max(4, _FIRST_BYTES[host] // max(1, row_bytes)))
-        self.rows: int = int(batch_size) if batch_size != "auto" else hint or first
-        self._limit = self.rows if batch_size != "auto" or hint else first * _GROWTH
+        first = min(4096, max(2, _FIRST_BYTES[host] // max(1, row_bytes)))
+        self.rows: int = int(batch_size) if batch_size != "auto" else first
+        self.settled = batch_size != "auto"
+        self._limit = first * _GROWTH
         self._best: tuple[float, int] = (0.0, self.rows)
+        self._speeds: list[float] = []
         self._warm = False
         self._tried: int | None = None
-
-    @property
-    def settled(self) -> int:
-        """The size to start the next call with: a larger one that was never measured is not trusted."""
-        return self._best[1] if self._best[0] and self.rows > self._best[1] else self.rows
 
     def trying(self, rows: int) -> None:
         """Note how many rows the call at hand really has: that is what halves when memory runs out."""
         self._tried = rows
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from a finished call; only full calls count, and not the very first, which pays for warming up."""
-        if self.rows >= self._limit or rows < self.rows:
+        """Learn from a finished call; only full calls count, and not the very first, which pays for warming up.
+
+        A size is judged by the faster of two calls: other load on the machine only ever makes one slower.
+        """
+        if self.settled or rows < self.rows:
             return
         if not self._warm:
             self._warm = True
             return
-        speed = rows / max(seconds, 1e-9)
-        if speed > self._best[0] * _PAYS:
-            self._best = (speed, self.rows)
-            self.rows = min(self.rows * 2, self._limit)
-        else:
-            self.rows = self._limit = self._best[1]
+        self._speeds.append(rows / max(seconds, 1e-9))
+        if len(self._speeds) < _TRIALS:
+            return
+        speed, self._speeds = max(self._speeds), []
+        if speed <= self._best[0] * _PAYS:
+            self.rows, self.settled = self._best[1], True
+            return
+        self._best = (speed, self.rows)
+        if self.rows >= self._limit:
+            self.settled = True
+        self.rows = min(self.rows * 2, max(self.rows, self._limit))
 
     def only(self, rows: int) -> None:
         """Fix the size: a model whose output has no batch axis takes one row a call."""
-        self.rows = self._limit = rows
+        self.rows, self.settled = rows, True
 
     def shrink(self) -> bool:
         """Halve after running out of memory; False when one row is already too much."""
@@ -77,7 +86,7 @@ class Sizer:
         self._tried = None
         if tried == 1:
             return False
-        self.rows = self._limit = max(1, tried // 2)
+        self.only(max(1, tried // 2))
         return True
 
     def attempt(self, backend: Backend, call: Callable[[int], T]) -> T:

@@ -66,8 +66,12 @@ class HostRows:
             step = (stop[stop_rows].astype(np.float64) - start[start_rows]) * scales[:, None]
             done = self._totals[leaf][slots] * step[:, None]
             self._totals[leaf][slots] = 0.0
-            for row, result in zip(done, self._ends.result_rows[paths], strict=True):
-                self._results[leaf][result] += row
+            targets = self._ends.result_rows[paths]
+            if len(np.unique(targets)) == len(targets):
+                self._results[leaf][targets] += done
+                continue
+            for row, target in zip(done, targets, strict=True):
+                self._results[leaf][target] += row
 
     def results(self) -> list[list[Tensor]]:
         """Return the results, [leaf][weight row], as float64 numpy (results, ...)."""

@@ -50,8 +50,9 @@ class Slots:
         if missing > 0:
             self._free.extend(range(self.capacity, self.capacity + missing))
             self.capacity += missing
-        for path in new:
-            self._of[path] = self._free.pop()
+        if len(new):
+            self._of[new] = self._free[-len(new) :]
+            del self._free[-len(new) :]
         slots: Ints = self._of[paths]
         return slots
 
