@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -101,6 +102,17 @@ class Backend(Protocol):
         """
         ...
 
+    def values_and_grads(
+        self,
+        forward: Forward,
+        points: Sequence[Tensor],
+        fixed: Sequence[Tensor],
+        head: Head,
+        indices: Sequence[Sequence[Tensor]],
+    ) -> list[tuple[Tensor, list[Tensor | None]]]:
+        """Return what `value_and_grad` does for each of several targets, from one forward where that is possible."""
+        ...
+
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Tell whether an exception means that a smaller batch may succeed."""
         ...
@@ -184,6 +196,10 @@ class Backend(Protocol):
         """Return `total` with ``total[slots[r]] += rows[r]``; in place where the framework allows."""
         ...
 
+    def put(self, total: Tensor, slots: Tensor, rows: Tensor) -> Tensor:
+        """Return `total` with ``total[slots[r]] = rows[r]``; in place where the framework allows."""
+        ...
+
     def concat(self, tensors: Sequence[Tensor]) -> Tensor:
         """Join tensors along the first axis."""
         ...
@@ -225,6 +241,57 @@ class Rows(Protocol):
 
     def norms(self) -> tuple[Floats, Floats, Floats]:
         """Return per result: the sum, the L1 norm, and the L1 distance of the first two weight rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Combinations:
+    """Linear combinations of kept gradient rows, C of them, in compressed form.
+
+    Attributes
+    ----------
+    paths : int64 (C,)
+        The path of each combination.
+    with_total : bool (C,)
+        Whether the path's total is part of it.
+    indptr : int64 (C + 1,)
+        Where the terms of each begin.
+    slots, coefficients : int64, float64
+        The rows and their factors.
+    """
+
+    paths: Ints
+    with_total: NDArray[np.bool_]
+    indptr: Ints
+    slots: Ints
+    coefficients: Floats
+
+
+class Cells(Protocol):
+    """Rows for the adaptive scheme: they stay until the planner knows their weights."""
+
+    def points(self, paths: Ints, alphas: Floats) -> list[Tensor]:
+        """Return x' + alpha (x - x'), as in `Rows`."""
+        ...
+
+    def slopes(self, grads: Sequence[Tensor | None], paths: Ints) -> Floats:
+        """Return dF/d(alpha) per leaf and row."""
+        ...
+
+    def keep(self, grads: Sequence[Tensor | None], slots: Ints) -> None:
+        """Copy gradient rows to the slots that the planner gave them."""
+        ...
+
+    def measure(self, wanted: Combinations) -> Floats:
+        """Return the L1 norms (C,) of combinations times (x - x'), summed over the leaves."""
+        ...
+
+    def fold(self, wanted: Combinations) -> None:
+        """Add combinations to the totals of their paths."""
+        ...
+
+    def finish(self, paths: Ints, scales: Floats) -> None:
+        """Close paths, as in `Rows`."""
         ...
 
 

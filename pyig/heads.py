@@ -42,9 +42,21 @@ def _log_of_probability(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tens
 
 
 def _log_odds_of_probability(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    target = ops.one_hot(index, flat)
     value = ops.pick(flat, index)
-    return ops.log(value) - ops.log(1.0 - value), ops.one_hot(index, flat) / (value * (1.0 - value))[:, None]
+    up, down = value + _TINY, 1.0 - value + _TINY
+    return ops.log(up) - ops.log(down), target * (1.0 / up + 1.0 / down)[:, None]
 
+
+def _log_odds_in_simplex(ops: Backend, flat: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    target = ops.one_hot(index, flat)
+    up = ops.pick(flat, index) + _TINY
+    # Where rows sum to 1, the sum of the others keeps its digits when 1 - p has none left.
+    down = ops.cast_like(ops.row_sum(flat * (1.0 - target)), flat) + _TINY
+    return ops.log(up) - ops.log(down), target / up[:, None] - (1.0 - target) / down[:, None]
+
+
+_TINY = 1e-30  # keeps a probability of exactly 0 or 1 finite in log space; its own gradient is 0 there
 
 SCALARS: dict[tuple[str, str], Scalar] = {
     ("logits", "output"): _output,
@@ -55,6 +67,10 @@ SCALARS: dict[tuple[str, str], Scalar] = {
     ("probabilities", "probability"): _output,
     ("probabilities", "log_probability"): _log_of_probability,
     ("probabilities", "log_odds"): _log_odds_of_probability,
+    ("simplex", "output"): _output,
+    ("simplex", "probability"): _output,
+    ("simplex", "log_probability"): _log_of_probability,
+    ("simplex", "log_odds"): _log_odds_in_simplex,
 }
 VALUES = ("output", "probability", "log_probability", "log_odds")
 KINDS = ("logits", "probabilities")
@@ -69,7 +85,7 @@ class TargetHead:
     value : str
         ``"output"``, ``"probability"``, ``"log_probability"`` or ``"log_odds"``.
     kind : str
-        What the model gives: ``"logits"`` or ``"probabilities"``.
+        What the model gives: ``"logits"``, ``"probabilities"``, or probabilities that sum to 1: ``"simplex"``.
     binary : bool
         The model gives one number; a logit z is read as the two logits [0, z], a probability p as [1 - p, p], so that
         the classes are 0 and 1 either way.

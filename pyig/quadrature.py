@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyig import _core
-from pyig.contracts import Floats, Ints
+from pyig.contracts import Combinations, Floats, Ints
 from pyig.errors import InputError, unknown
 
 DEFAULT_STEPS = 50
@@ -72,7 +73,7 @@ def make_rule(name: str, n_steps: int) -> Rule:
         Unknown name, or a number of nodes that the rule does not have.
     """
     if name not in _core.rule_names():
-        raise unknown("method", name, [*_core.rule_names(), "auto"])
+        raise unknown("method", name, [*_core.rule_names(), "adaptive", "auto", "exact"])
     try:
         nodes, weights, degree = _core.rule(name, n_steps)
     except ValueError as error:
@@ -190,3 +191,102 @@ def _spread(n: int) -> Ints:
         reverse |= ((numbers >> bit) & 1) << (bits - 1 - bit)
     order: Ints = reverse[reverse < n]
     return order
+
+
+class AdaptivePlan:
+    """The compiled planner of the adaptive scheme, in the plan's words.
+
+    Parameters
+    ----------
+    paths : int
+        P.
+    rtol : float
+        Relative L1 tolerance of each path.
+    max_evals : int
+        Most gradients per path.
+    log_odds : bool
+        Values told are log-odds.
+    caution : float
+        Factor on the error estimates.
+    most_rows : int
+        How many gradient rows may be kept at a time before no new path is begun.
+    noise : float
+        Rounding of the values, relative to the largest of a path: smaller defects are not held against a cell.
+    """
+
+    def __init__(
+        self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int, noise: float
+    ) -> None:
+        factor = (1.0 if log_odds else 0.85) * caution
+        self._planner = _core.Planner(
+            paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, factor=factor, max_rows=most_rows, noise=noise
+        )
+        self._log_odds = log_odds
+        self._paths = paths
+
+    def ask(self, rows: int) -> tuple[Ints, Floats] | None:
+        """Return the next pairs, at most `rows`; the same again until they are told; None when all paths are done."""
+        paths, alphas = self._planner.ask(rows)
+        return (paths, alphas) if len(paths) else None
+
+    def tell(self, values: Floats, slopes: Floats) -> Ints:
+        """Tell the scalars of the pairs last asked; return the slots where their gradient rows go."""
+        slots: Ints = self._planner.tell(values, slopes)
+        return slots
+
+    def combinations(self) -> Combinations:
+        """Return the combinations of rows whose norms decide about the next round."""
+        return Combinations(*self._planner.combinations())
+
+    def tell_norms(self, norms: Floats) -> None:
+        """Answer `combinations`."""
+        self._planner.tell_norms(norms)
+
+    def folds(self) -> Combinations:
+        """Return the combinations that join the totals of their paths; their slots are free afterwards."""
+        return Combinations(*self._planner.folds())
+
+    def finished(self) -> Ints:
+        """Return the paths that finished since the last call."""
+        done: Ints = self._planner.finished()
+        return done
+
+    def stop(self) -> NDArray[np.bool_]:
+        """End every open path with what it has; return which paths were cut short."""
+        before = self._planner.n_evals.copy()
+        open_or_new = np.ones(self._paths, dtype=bool)
+        open_or_new[before > 0] = False
+        self._planner.stop()
+        return open_or_new
+
+    @property
+    def error(self) -> Floats:
+        """Estimated L1 error per path; NaN where there is none."""
+        error: Floats = self._planner.error
+        return error
+
+    @property
+    def n_evals(self) -> Ints:
+        """Gradients per path."""
+        count: Ints = self._planner.n_evals
+        return count
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Whether each path met its tolerance."""
+        flags: NDArray[np.bool_] = self._planner.converged
+        return flags
+
+    def record(self, path: int) -> Floats:
+        """Return alpha, F, dF/d(alpha) and weight of every node of a path, (n, 4), by rising alpha.
+
+        In log-odds the weights are those of the log-odds' gradients; F and its slope are the probability's.
+        """
+        told = self._planner.record(path) if self.n_evals[path] else ()
+        table: Floats = np.array(told, dtype=np.float64).reshape(-1, 4)
+        if self._log_odds:
+            with np.errstate(over="ignore"):
+                p = 1.0 / (1.0 + np.exp(-table[:, 1]))
+                q = 1.0 / (1.0 + np.exp(table[:, 1]))
+            table[:, 1], table[:, 2] = p, p * q * table[:, 2]
+        return table

@@ -142,3 +142,12 @@ def test_other_errors_pass_through() -> None:
 
     with pytest.raises(ZeroDivisionError):
         Sizer(8, 4, True).attempt(BACKEND, fails)
+
+
+def test_what_was_tried_is_halved_and_not_what_was_allowed() -> None:
+    sizer = Sizer(4096, 4, True)
+    sizer.trying(6)
+    assert sizer.shrink()
+    assert sizer.rows == 3
+    sizer.trying(1)
+    assert not sizer.shrink()

@@ -64,7 +64,7 @@ def peak_of(samples: int, features: int, method: str = "explain", **options: Any
 
 @pytest.mark.parametrize("batch_size", [4, "auto"])
 def test_more_steps_take_no_more_memory(batch_size: Any) -> None:
-    NUMPY._sizers.clear()
+    NUMPY._memory.clear()
     few, many = (peak_of(1, 100_000, n_steps=n, batch_size=batch_size) for n in (50, 500))
     assert many < 1.1 * few
 

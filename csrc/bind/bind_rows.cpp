@@ -8,19 +8,6 @@ namespace pyig::bind {
 
 namespace {
 
-const std::vector<Kind> floats{Kind::f32, Kind::f64};
-const std::vector<Kind> f64{Kind::f64};
-const std::vector<Kind> i64{Kind::i64};
-
-// Call body with a zero of the C++ type that the array holds.
-template <class Body>
-void with_type(Kind kind, const Body& body) {
-    if (kind == Kind::f32)
-        body(float{});
-    else
-        body(double{});
-}
-
 // start, stop and the rows to take from each.
 struct LineArgs {
     Array start;

@@ -16,6 +16,19 @@ namespace py = pybind11;
 
 enum class Kind { f32, f64, i64 };
 
+inline const std::vector<Kind> floats{Kind::f32, Kind::f64};
+inline const std::vector<Kind> f64{Kind::f64};
+inline const std::vector<Kind> i64{Kind::i64};
+
+// Call body with a zero of the C++ type that the array holds.
+template <class Body>
+void with_type(Kind kind, const Body& body) {
+    if (kind == Kind::f32)
+        body(float{});
+    else
+        body(double{});
+}
+
 // What came, in words: "float32 of shape (2, 3)".
 std::string describe(py::handle value);
 

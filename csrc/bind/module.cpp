@@ -7,5 +7,7 @@ PYBIND11_MODULE(_core, m) {
     pyig::choose_isa_from_environment();
     pyig::bind::bind_rule(m);
     pyig::bind::bind_rows(m);
+    pyig::bind::bind_combine(m);
+    pyig::bind::bind_planner(m);
     pyig::bind::bind_isa(m);
 }

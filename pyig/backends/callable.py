@@ -94,6 +94,17 @@ class CallableBackend:
         grads = [None if g is None else np.asarray(g, dtype=p.dtype) for g, p in zip(grads, points, strict=True)]
         return values, grads
 
+    def values_and_grads(
+        self,
+        forward: Forward,
+        points: Sequence[Array],
+        fixed: Sequence[Array],
+        head: Head,
+        indices: Sequence[Sequence[Array]],
+    ) -> list[tuple[Array, list[Array | None]]]:
+        """Return the same for several targets, one after the other."""
+        return [self.value_and_grad(forward, points, fixed, head, index) for index in indices]
+
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Numpy raises MemoryError."""
         return isinstance(error, MemoryError)
@@ -185,6 +196,11 @@ class CallableBackend:
     def scatter_add(self, total: Array, slots: Array, rows: Array) -> Array:
         """Add rows to their slots in place."""
         np.add.at(total, slots, rows)
+        return total
+
+    def put(self, total: Array, slots: Array, rows: Array) -> Array:
+        """Set rows in place."""
+        total[slots] = rows
         return total
 
     def concat(self, tensors: Sequence[Array]) -> Array:

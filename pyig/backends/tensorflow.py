@@ -117,6 +117,17 @@ class TensorFlowBackend(TensorFlowOps):
         full = points[0].shape[0] >= _FULL_ROWS or sum(p.shape.num_elements() for p in points) >= _FULL_SIZE
         return self._run((forward, head), step, values, (points, fixed, index), patience=0 if full else 1)
 
+    def values_and_grads(
+        self,
+        forward: Forward,
+        points: Sequence[Any],
+        fixed: Sequence[Any],
+        head: Head,
+        indices: Sequence[Sequence[Any]],
+    ) -> list[tuple[Any, list[Any]]]:
+        """Return the same for several targets, one after the other: a traced step serves one target."""
+        return [self.value_and_grad(forward, points, fixed, head, index) for index in indices]
+
     def is_out_of_memory(self, error: BaseException) -> bool:
         """ResourceExhaustedError, and the internal errors in which some kernels hide it."""
         hidden = isinstance(error, tf.errors.InternalError) and "out of memory" in str(error).lower()

@@ -75,6 +75,10 @@ class TensorFlowOps:
         """Return a new total with the rows added to their slots."""
         return tf.tensor_scatter_nd_add(total, slots[:, None], tf.cast(rows, total.dtype))
 
+    def put(self, total: Any, slots: Any, rows: Any) -> Any:
+        """Return a new total with the rows in their slots."""
+        return tf.tensor_scatter_nd_update(total, slots[:, None], tf.cast(rows, total.dtype))
+
     def concat(self, tensors: Sequence[Any]) -> Any:
         """Join along the first axis."""
         return tf.concat(list(tensors), axis=0)

@@ -109,6 +109,17 @@ class TorchBackend:
         index: Sequence[torch.Tensor],
     ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Return F (R,) and dF/d(points) by one VJP with the head's cotangent."""
+        return self.values_and_grads(forward, points, fixed, head, [index])[0]
+
+    def values_and_grads(
+        self,
+        forward: Forward,
+        points: Sequence[torch.Tensor],
+        fixed: Sequence[torch.Tensor],
+        head: Head,
+        indices: Sequence[Sequence[torch.Tensor]],
+    ) -> list[tuple[torch.Tensor, list[torch.Tensor | None]]]:
+        """Return the same for several targets: one forward, and one VJP each."""
         leaves = [point.detach().requires_grad_() for point in points]
         with torch.enable_grad():
             # A clone is no leaf, so an in-place first operation is allowed, and the point buffer stays as it is.
@@ -119,9 +130,14 @@ class TorchBackend:
                     f"{tuple(outputs.shape)} and dtype {outputs.dtype} without a gradient. Look for no_grad, detach, "
                     "argmax, rounding or a way through numpy in the model"
                 )
-            values, cotangent = head(self, outputs.detach(), index)
-            grads = torch.autograd.grad(outputs, leaves, grad_outputs=cotangent, allow_unused=True)
-        return values, list(grads)
+            found: list[tuple[torch.Tensor, list[torch.Tensor | None]]] = []
+            for left, index in zip(reversed(range(len(indices))), indices, strict=True):
+                values, cotangent = head(self, outputs.detach(), index)
+                grads = torch.autograd.grad(
+                    outputs, leaves, grad_outputs=cotangent, allow_unused=True, retain_graph=left > 0
+                )
+                found.append((values, list(grads)))
+        return found
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """CUDA's own class, and the CPU allocator's RuntimeError."""
@@ -242,6 +258,10 @@ class TorchBackend:
     def scatter_add(self, total: torch.Tensor, slots: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """Add rows to their slots in place."""
         return total.index_add_(0, slots, rows.to(total.dtype))
+
+    def put(self, total: torch.Tensor, slots: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """Set rows in place."""
+        return total.index_copy_(0, slots, rows.to(total.dtype))
 
     def concat(self, tensors: Sequence[torch.Tensor]) -> torch.Tensor:
         """Join along the first axis."""

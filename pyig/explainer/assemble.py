@@ -18,6 +18,9 @@ from pyig.explainer.leaves import native_leaves, numpy_leaves
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
 from pyig.explanation import Explanation
+from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.fixed import Fixed
+from pyig.integrate.rounding import rounding
 from pyig.integrate.runner import Block
 
 
@@ -31,10 +34,10 @@ def assemble(
     complete, sizes = fill(lambda b: b.complete, empty=False), fill(lambda b: b.sizes)
     deltas = fill(lambda b: b.sums) - (values - starts)
     # Errors that sum to the gap have at least its size; of the gap itself, a few roundings of F are no error.
-    rounding = 4 * np.finfo(_dtype(outcome)).eps * (np.abs(values) + np.abs(starts))
-    error = np.maximum(fill(lambda b: b.errors), np.abs(deltas) - rounding)
+    slack = rounding(outcome.template[outcome.moving[0]]) * (np.abs(values) + np.abs(starts))
+    error = np.maximum(fill(lambda b: b.errors), np.abs(deltas) - slack)
     with np.errstate(invalid="ignore"):
-        converged = complete & (error <= options.rtol * sizes)
+        converged = fill(lambda b: b.converged, empty=False) & (error <= options.rtol * sizes * (1 + 1e-9))
     stop, start = _ends(outcome, layered)
     names = _feature_names(outcome, feature_names, layered)
     return Explanation(
@@ -66,11 +69,6 @@ def native(outcome: Outcome, x: Any, with_delta: bool) -> Any:
         return attributions
     deltas = fill(lambda b: b.sums) - (fill(lambda b: b.values) - fill(lambda b: b.baseline_values))
     return attributions, outcome.backend.from_numpy(deltas, outcome.template[0]) if is_native else deltas
-
-
-def _dtype(outcome: Outcome) -> np.dtype[Any]:
-    """Return the dtype of the first leaf on the path."""
-    return outcome.backend.to_numpy(outcome.template[outcome.moving[0]][:0]).dtype
 
 
 class _Fill:
@@ -138,24 +136,13 @@ def _mean(backend: Backend, leaves: Sequence[Tensor]) -> NDArray[Any]:
 
 
 def _path(outcome: Outcome) -> dict[str, Any]:
-    rule, count, top = outcome.rule, outcome.inputs.samples, outcome.target.top
-    n = len(rule.nodes)
-    values = np.full((count * top, n), np.nan)
-    slopes, evaluated = values.copy(), np.zeros((count * top, n), dtype=bool)
-    done = 0
-    for block in outcome.blocks:
-        part = block.path_values.reshape(-1, n)
-        values[done : done + len(part)] = part
-        slopes[done : done + len(part)] = block.path_slopes.reshape(-1, n)
-        evaluated[done : done + len(part)] = block.complete.reshape(-1, 1) | np.isfinite(part)
-        done += len(part)
-    alphas, weights = (np.broadcast_to(a, evaluated.shape) for a in (rule.nodes, rule.weights))
+    records = [record for block in outcome.blocks for record in block.records]
+    records += [np.zeros((0, 4))] * (outcome.inputs.samples * outcome.target.top - len(records))
+    table = np.concatenate(records)
+    columns = ("path_alphas", "path_values", "path_slopes", "path_weights")
     return {
-        "path_offsets": np.concatenate([[0], np.cumsum(evaluated.sum(axis=1))]),
-        "path_alphas": alphas[evaluated],
-        "path_values": values[evaluated],
-        "path_slopes": slopes[evaluated],
-        "path_weights": weights[evaluated],
+        "path_offsets": np.cumsum([0, *map(len, records)]),
+        **{name: table[:, column] for column, name in enumerate(columns)},
     }
 
 
@@ -198,9 +185,10 @@ def check_names(what: str, given: Any, count: int) -> tuple[str, ...]:
 def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dict[str, Any]:
     monitor = outcome.monitor
     return {
-        "method": outcome.rule.name,
-        "n_steps": len(outcome.rule.nodes),
+        "method": outcome.scheme.name,
+        "n_steps": outcome.scheme.steps if isinstance(outcome.scheme, Fixed) else None,
         "rtol": options.rtol,
+        "max_evals": options.max_evals if isinstance(outcome.scheme, Adaptive) else None,
         "value": options.value or "output",
         "output_kind": outcome.probe.kind,
         "backend": outcome.backend.name,

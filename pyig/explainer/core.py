@@ -59,7 +59,7 @@ class IntegratedGradients:
         self._backend_name = backend
         self._gradient = gradient
         self._backend: Backend | None = None
-        self._sizers: dict[Any, Any] = {}
+        self._memory: dict[Any, Any] = {}
 
     def explain(
         self,
@@ -95,12 +95,18 @@ class IntegratedGradients:
         output_kind : str, optional
             ``"logits"`` or ``"probabilities"``, where it cannot be recognised.
         method : str, default "auto"
-            ``"auto"`` (now Gauss-Legendre), ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``,
-            ``"riemann_middle"``, ``"riemann_trapezoid"`` or ``"simpson"``.
+            ``"auto"``: adaptive, or Gauss-Legendre where `n_steps` is given. ``"adaptive"``. Or a fixed rule:
+            ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``, ``"riemann_middle"``,
+            ``"riemann_trapezoid"`` or ``"simpson"``.
         n_steps : int, default 50
-            Gradients per sample.
+            Gradients per sample of a fixed rule.
         rtol : float, default 0.01
-            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm.
+            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm; the adaptive
+            method refines each sample until it is.
+        max_evals : int, default 512
+            Most gradients that the adaptive method spends on one path.
+        confidence : {"typical", "p95", "strict"}, default "p95"
+            How cautious the adaptive method's error estimate is.
         layer : module, Keras layer, str or callable, optional
             Attribute to this layer's outputs; the path is straight between its values at x' and at x.
         attribute_to_layer_inputs : bool, default False
@@ -164,7 +170,7 @@ class IntegratedGradients:
         leaves, _ = tree.flatten(x)
         if self._backend is None or self._backend_name is None:
             self._backend = self._choose(leaves)
-        session = Session(self._backend, self.model, self.output, self._sizers)
+        session = Session(self._backend, self.model, self.output, self._memory)
         return session.run(x, baselines, target, options)
 
     def _choose(self, leaves: list[Any]) -> Backend:

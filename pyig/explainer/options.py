@@ -10,7 +10,12 @@ import numpy as np
 
 from pyig.errors import InputError, InputTypeError, unknown
 from pyig.heads import KINDS, VALUES
-from pyig.quadrature import DEFAULT_STEPS, Rule, make_rule
+from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.fixed import Fixed
+from pyig.quadrature import DEFAULT_STEPS, make_rule
+
+# How many of the samples that claim convergence may miss the tolerance: factors on the error estimate.
+CONFIDENCE = {"typical": 0.75, "p95": 1.0, "strict": 1.5}
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,8 @@ class Options:
     method: str = "auto"
     n_steps: int | None = None
     rtol: float = 0.01
+    max_evals: int = 512
+    confidence: str = "p95"
     layer: Any = None
     attribute_to_layer_inputs: bool = False
     forward_kwargs: dict[str, Any] | None = None
@@ -44,10 +51,12 @@ class Options:
         options._check()
         return options
 
-    def rule(self) -> Rule:
-        """Return the quadrature rule that the method names."""
+    def scheme(self) -> Fixed | Adaptive:
+        """Return how to integrate: adaptively, unless a rule or a number of steps is given."""
+        if self.method in ("adaptive", "exact") or (self.method == "auto" and self.n_steps is None):
+            return Adaptive(self.rtol, self.max_evals, caution=CONFIDENCE[self.confidence])
         name = "gausslegendre" if self.method == "auto" else self.method
-        return make_rule(name, DEFAULT_STEPS if self.n_steps is None else int(self.n_steps))
+        return Fixed(make_rule(name, DEFAULT_STEPS if self.n_steps is None else int(self.n_steps)), self.rtol)
 
     def generator(self) -> np.random.Generator:
         """Return the one source of randomness of the call."""
@@ -72,4 +81,10 @@ class Options:
             raise InputError(f"expected rtol= between 0 and 1 (0.01 is one per cent); got {self.rtol!r}")
         if self.forward_kwargs is not None and not isinstance(self.forward_kwargs, dict):
             raise InputTypeError(f"expected forward_kwargs= as a dict; got {type(self.forward_kwargs).__qualname__}")
-        self.rule()
+        if self.confidence not in CONFIDENCE:
+            raise unknown("confidence", self.confidence, CONFIDENCE)
+        if isinstance(self.max_evals, bool) or not isinstance(self.max_evals, (int, np.integer)) or self.max_evals < 5:
+            raise InputError(f"expected max_evals= as a whole number of at least 5; got {self.max_evals!r}")
+        if self.method in ("adaptive", "exact") and steps is not None:
+            raise InputError(f"expected n_steps= only with a fixed rule; got it with method={self.method!r}")
+        self.scheme()

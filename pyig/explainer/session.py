@@ -12,14 +12,17 @@ from pyig import tree
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
+from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.batching import Sizer
+from pyig.integrate.exact import Exact
+from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
 from pyig.integrate.probe import Probe
 from pyig.integrate.runner import Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
-from pyig.quadrature import Rule
-from pyig.structure import split
+from pyig.structure import closed_form, split
+from pyig.structure.refusal import Refusal
 from pyig.targets import Target, parse
 
 
@@ -48,7 +51,7 @@ class Outcome:
     blocks: list[Block]
     target: Target
     custom_target: bool
-    rule: Rule
+    scheme: Fixed | Adaptive | Exact
     monitor: Monitor
     probe: Probe
     seconds: float
@@ -60,22 +63,22 @@ class Session:
 
     Parameters
     ----------
-    sizers : dict
-        What earlier calls have learnt about batch sizes, by the size of a row; updated.
+    memory : dict
+        What earlier calls of the explainer found out: batch sizes that pay, and closed forms; updated.
     """
 
     def __init__(
-        self, backend: Backend, model: Any, output: str | int | None, sizers: MutableMapping[Any, Sizer]
+        self, backend: Backend, model: Any, output: str | int | None, memory: MutableMapping[Any, Any]
     ) -> None:
         self._backend = backend
         self._model = model
         self._output = output
-        self._sizers = sizers
+        self._memory = memory
 
     def run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
         """Check, integrate, and return what was found."""
         backend = self._backend
-        rule = options.rule()
+        scheme: Fixed | Adaptive | Exact = options.scheme()
         inputs = read_inputs(backend, x, options.forward_kwargs)
         custom = target if callable(target) else None
         parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
@@ -97,16 +100,30 @@ class Session:
             if isinstance(stages, LayerStages):
                 stages.sizer = sizer
             paths = inputs.samples * parsed.top * len(starts)
-            monitor = Monitor(paths * len(rule.nodes), options.progress, options.cancel)
+            fixed = isinstance(scheme, Fixed)
+            monitor = Monitor(
+                paths * scheme.steps if fixed else paths, "grad" if fixed else "path", options.progress, options.cancel
+            )
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
+
+            def choose() -> Fixed | Adaptive | Exact:
+                function = custom is not None
+                exact = Refusal("the target is a function") if function else self._closed_form(stages, options)
+                if not isinstance(exact, Refusal):
+                    return Exact(exact)
+                if options.method == "exact":
+                    raise InputError(f"expected a model with a closed form for method='exact'; {exact.reason}")
+                return scheme
+
             runner = Runner(
                 backend,
                 stages,
                 probe,
                 parsed,
                 contrast,
-                rule,
+                scheme,
+                choose,
                 options.nan_policy,
                 options.allow_unused,
                 inputs.samples,
@@ -126,7 +143,7 @@ class Session:
             blocks=blocks,
             target=parsed,
             custom_target=custom is not None,
-            rule=rule,
+            scheme=runner.chosen if blocks else scheme,
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,
@@ -139,11 +156,35 @@ class Session:
         cut = split(self._backend, self._model, options.layer, options.attribute_to_layer_inputs)
         return LayerStages(self._backend, inputs, starts, cut, self._output)
 
+    def _closed_form(self, stages: InputStages | LayerStages, options: Options) -> Any:
+        """Return the model's closed form, found once and checked in every call, or a `Refusal`."""
+        if options.method not in ("auto", "exact") or options.n_steps is not None:
+            return Refusal("another method was asked for")
+        if isinstance(stages, LayerStages) or options.value not in (None, "output"):
+            return Refusal("it is looked for in the model's own output and input only")
+        if len(stages.moving) > 1 and not options.allow_unused:
+            return Refusal("only the gradients of a batch tell whether every input is used")
+        stage = stages(np.arange(1))
+        take = self._backend.take
+        stop = [take(leaf, stage.stop_row) for leaf in stage.stop]
+        start = [take(leaf, stage.start_row[0]) for leaf in stage.start]
+        fixed = [take(tensor, stage.stop_row) for tensor in stage.fixed]
+        key = ("closed form", *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stop, *fixed)))
+        known = self._memory.get(key)
+        if isinstance(known, Refusal):
+            return known
+        found = closed_form(self._backend, self._model, stage.forward, stop, start, fixed, known)
+        self._memory[key] = found
+        return found
+
     def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:
         floats = _row_floats(leaves)
         host = all(self._backend.on_host(leaf) for leaf in leaves)
         fresh = Sizer(options.batch_size, 4 * floats, host)
-        return self._sizers.setdefault((floats, host), fresh) if options.batch_size == "auto" else fresh
+        if options.batch_size != "auto":
+            return fresh
+        learnt: Sizer = self._memory.setdefault(("rows", floats, host), fresh)
+        return learnt
 
 
 def _row_floats(leaves: list[Tensor]) -> int:

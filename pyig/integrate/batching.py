@@ -48,6 +48,11 @@ class Sizer:
         self._best: tuple[float, int] = (0.0, self.rows)
         self._speeds: list[float] = []
         self._warm = False
+        self._tried: int | None = None
+
+    def trying(self, rows: int) -> None:
+        """Note how many rows the call at hand really has: that is what halves when memory runs out."""
+        self._tried = rows
 
     def observe(self, rows: int, seconds: float) -> None:
         """Learn from a finished call; only full calls count, and not the very first, which pays for warming up.
@@ -77,9 +82,11 @@ class Sizer:
 
     def shrink(self) -> bool:
         """Halve after running out of memory; False when one row is already too much."""
-        if self.rows == 1:
+        tried = self.rows if self._tried is None else min(self.rows, self._tried)
+        self._tried = None
+        if tried == 1:
             return False
-        self.only(max(1, self.rows // 2))
+        self.only(max(1, tried // 2))
         return True
 
     def attempt(self, backend: Backend, call: Callable[[int], T]) -> T:

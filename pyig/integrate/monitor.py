@@ -23,12 +23,14 @@ class Cancel(Protocol):
 
 
 class Monitor:
-    """Counts gradients, shows a bar for long work, and asks whether to go on.
+    """Counts the work, shows a bar when it is long, and asks whether to go on.
 
     Parameters
     ----------
     total : int
-        Gradients in all.
+        How much there is to do, in units.
+    unit : str
+        What is counted: gradients of a fixed rule; paths where nobody knows how many gradients they will take.
     progress : bool or callable
         True: a tqdm bar once the work has taken two seconds (none where tqdm is not installed). A callable gets
         ``(done, total)`` after every model call.
@@ -36,13 +38,15 @@ class Monitor:
         Asked before every model call.
     """
 
-    def __init__(self, total: int, progress: Progress, cancel: Any) -> None:
+    def __init__(self, total: int, unit: str, progress: Progress, cancel: Any) -> None:
         if cancel is not None and not callable(cancel) and not hasattr(cancel, "is_set"):
             raise InputTypeError(f"expected cancel= with is_set(), or a function; got {type(cancel).__qualname__}")
         if not isinstance(progress, (bool, np.bool_)) and not callable(progress):
             raise InputTypeError(f"expected progress= as True, False, or a function; got {type(progress).__qualname__}")
         self.total = total
+        self.unit = unit
         self.done = 0
+        self.gradients = 0
         self.calls = 0
         self.rows: list[int] = []
         self.stopped = False
@@ -58,12 +62,13 @@ class Monitor:
             self.stopped = bool(self._cancel())
         return self.stopped
 
-    def called(self, rows: int, gradients: int = 0) -> None:
-        """Count one model call."""
+    def called(self, rows: int, gradients: int = 0, done: int = 0) -> None:
+        """Count one model call of so many rows, the gradients among them, and the units that it completed."""
         self.calls += 1
         if not gradients:
             return
-        self.done += gradients
+        self.gradients += gradients
+        self.done += done
         self.rows.append(rows)
         if self._report is not None:
             self._report(self.done, self.total)
@@ -89,5 +94,5 @@ class Monitor:
             except ImportError:
                 self._wants_bar = False
                 return
-            self._bar = tqdm(total=self.total, desc="Integrated Gradients", unit="grad", leave=False)
+            self._bar = tqdm(total=self.total, desc="Integrated Gradients", unit=self.unit, leave=False)
         self._bar.update(self.done - self._bar.n)

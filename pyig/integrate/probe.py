@@ -57,6 +57,18 @@ class Probe:
         assert self._head is not None
         return self._head
 
+    def smooth_head(self, contrast: Target | None) -> tuple[Head, bool]:
+        """Return the head for the adaptive loop, and whether it gives the log-odds of the probability F.
+
+        A probability is flat where it saturates and steep in between; its log-odds are smooth all along.
+        """
+        head = self.head
+        if not isinstance(head, TargetHead) or contrast is not None:
+            return head, False
+        if head.value == "probability" or (head.value == "output" and head.kind != "logits"):
+            return TargetHead("log_odds", head.kind, head.binary), True
+        return head, False
+
     def stop_values(
         self, stage: Stage, samples: Ints, target: Target, contrast: Target | None
     ) -> tuple[list[Ints], Floats]:
@@ -108,6 +120,7 @@ class Probe:
         return mean
 
     def _outputs(self, stage: Stage, ends: Sequence[Tensor], rows: Ints, fixed_rows: Ints | None) -> Tensor:
+        self.sizer.trying(len(rows))
         points = [self.backend.take(leaf, rows) for leaf in ends]
         fixed = [] if fixed_rows is None else [self.backend.take(tensor, fixed_rows) for tensor in stage.fixed]
         outputs = self.backend.value(stage.forward, points, fixed)
@@ -161,7 +174,8 @@ class Probe:
         self.output_shape = tuple(outputs.shape)
         value = self._value
         if value in (None, "output"):
-            self._head = TargetHead()
+            self.kind = self._output_kind or ("probabilities" if self._shows_probabilities(outputs) else None)
+            self._head = TargetHead("output", self._head_kind(outputs))
             return
         if len(outputs.shape) > 2:
             raise InputError(
@@ -170,20 +184,30 @@ class Probe:
             )
         self.kind = self._output_kind or self._recognise(outputs)
         single = len(outputs.shape) < 2 or outputs.shape[1] == 1
-        self._head = TargetHead(str(value), self.kind, binary=single)
+        self._head = TargetHead(str(value), self._head_kind(outputs), binary=single)
+
+    def _head_kind(self, outputs: Tensor) -> str:
+        if self.kind != "probabilities" or len(outputs.shape) != 2 or int(outputs.shape[1]) == 1:
+            return self.kind or "logits"
+        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
+        return "simplex" if np.abs(rows.sum(axis=1) - 1).max() < 1e-3 else "probabilities"
+
+    def _shows_probabilities(self, outputs: Tensor) -> bool | None:
+        """Recognise probabilities by the head of the graph, or by rows that sum to 1; None where neither tells."""
+        known = self.backend.gives_probabilities()
+        if known is not None or len(outputs.shape) > 2:
+            return known
+        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
+        if rows.min() < 0 or rows.max() > 1:
+            return False
+        several = rows.ndim == 2 and rows.shape[1] > 1
+        return True if several and np.abs(rows.sum(axis=1) - 1).max() < 1e-3 else None
 
     def _recognise(self, outputs: Tensor) -> str:
-        """Recognise probabilities by the head of the graph, or by rows that sum to 1."""
-        known = self.backend.gives_probabilities()
-        if known is not None:
-            return "probabilities" if known else "logits"
-        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
-        several = rows.ndim == 2 and rows.shape[1] > 1
-        if rows.min() < 0 or rows.max() > 1:
-            return "logits"
-        if several and np.abs(rows.sum(axis=1) - 1).max() < 1e-3:
-            return "probabilities"
-        raise InputError(
-            "cannot tell whether the model gives logits or probabilities: all of its outputs lie between 0 and 1; "
-            'pass output_kind="logits" or output_kind="probabilities"'
-        )
+        known = self._shows_probabilities(outputs)
+        if known is None:
+            raise InputError(
+                "cannot tell whether the model gives logits or probabilities: all of its outputs lie between 0 and 1; "
+                'pass output_kind="logits" or output_kind="probabilities"'
+            )
+        return "probabilities" if known else "logits"

@@ -7,16 +7,20 @@ long enough that the one model call at its end that is not full costs a few per 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyig.contracts import Backend, Floats, Ints, Tensor
-from pyig.integrate.loop import Engine, Integrals, Paths
+from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.evaluation import Evaluator, Paths
+from pyig.integrate.exact import Exact
+from pyig.integrate.fixed import Fixed
+from pyig.integrate.loop import Integrals, integrate
 from pyig.integrate.probe import Probe
 from pyig.integrate.stages import Stage
-from pyig.quadrature import Rule
 from pyig.rows import Ends
 from pyig.targets import Target
 
@@ -38,10 +42,10 @@ class Block:
         Sum and L1 norm of the attributions, and their estimated L1 error.
     seen : int64 (S, K)
         Gradients spent.
-    complete : bool (S, K)
-        Whether every node of every baseline was evaluated.
-    path_values, path_slopes : float64 (S, K, n)
-        F and dF/d(alpha) at the nodes, averaged over the baselines.
+    converged, complete : bool (S, K)
+        Whether the tolerance was met, and whether the run was not cut short.
+    records : list of float64 (n, 4)
+        Per (sample, target): alpha, F, dF/d(alpha) and weight at its nodes, averaged over the baselines.
     """
 
     index: Ints
@@ -52,9 +56,9 @@ class Block:
     sizes: Floats
     errors: Floats
     seen: Ints
+    converged: NDArray[np.bool_]
     complete: NDArray[np.bool_]
-    path_values: Floats
-    path_slopes: Floats
+    records: list[Floats]
     stage: Stage
 
 
@@ -66,6 +70,10 @@ class Runner:
     ----------
     stages : callable
         ``stages(samples)`` prepares the ends for a block of sample numbers.
+    scheme : Fixed or Adaptive
+        How to integrate, as far as the options say.
+    choose : callable
+        How to integrate, once the first outputs have shown that the target fits: asked once.
     names : list of str
         Names of the moving leaves.
     """
@@ -75,11 +83,17 @@ class Runner:
     probe: Probe
     target: Target
     contrast: Target | None
-    rule: Rule
+    scheme: Fixed | Adaptive | Exact
+    choose: Callable[[], Fixed | Adaptive | Exact]
     nan_policy: str
     allow_unused: bool
     samples: int
     names: list[str]
+
+    @cached_property
+    def chosen(self) -> Fixed | Adaptive | Exact:
+        """Return how the call integrates."""
+        return self.choose()
 
     def run(self, row_floats: int, baselines: int) -> Iterator[Block]:
         """Yield the blocks in order; stops after the block in which the monitor said stop."""
@@ -87,12 +101,12 @@ class Runner:
         first = 0
         while first < self.samples and not monitor.should_stop():
             paths = self.target.top * baselines
-            enough = -(-_FULL_CALLS * sizer.rows // (len(self.rule.nodes) * paths))
+            enough = -(-_FULL_CALLS * sizer.rows // (self.scheme.steps * paths))
             fits = _BLOCK_BYTES // (32 * self.target.top * row_floats)
             size = max(1, min(enough, fits))
             rows = np.arange(first, min(first + size, self.samples))
             try:
-                block = self._block(rows)
+                block = self._integrate(rows)
             except KeyboardInterrupt:
                 if not first:  # nothing to give back yet
                     raise
@@ -101,7 +115,7 @@ class Runner:
             yield block
             first += len(rows)
 
-    def _block(self, samples: Ints) -> Block:
+    def _integrate(self, samples: Ints) -> Block:
         stage = self.stages(samples)
         index, values = self.probe.stop_values(stage, samples, self.target, self.contrast)
         baseline_values = self.probe.start_values(stage, samples, index)
@@ -110,45 +124,49 @@ class Runner:
         ends = Ends(
             stage.start, stage.stop, stage.start_row[baseline, sample], stage.stop_row[sample], sample * top + target
         )
-        paths = Paths(ends, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
-        engine = Engine(
-            self.backend, stage.forward, self.probe.head, self.rule, self.probe.sizer, self.probe.monitor,
-            self.nan_policy, self.allow_unused,
-        )  # fmt: skip
-        found = engine.integrate(paths)
-        return _fold(self.backend, found, stage, index[0], values, baseline_values, (count, top, baselines))
+        # A fixed rule has the same points for every target: one forward serves them all.
+        every = np.arange(len(sample)).reshape(count, top, baselines).swapaxes(0, 1).reshape(top, -1)
+        fan = every if isinstance(self.chosen, Fixed) else np.arange(len(sample))[None]
+        paths = Paths(ends, fan, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
+        head, scheme = self.probe.head, self.chosen
+        if isinstance(scheme, Adaptive):
+            head, log_odds = self.probe.smooth_head(self.contrast)
+            scheme = replace(scheme, log_odds=log_odds)
+        evaluator = Evaluator(
+            self.backend, stage.forward, head, self.probe.sizer, self.probe.monitor, self.nan_policy, self.allow_unused
+        )
+        found = integrate(scheme, evaluator, paths)
+        return _block(self.backend, found, stage, index[0], values, baseline_values, baselines)
 
 
-def _fold(
+def _block(
     backend: Backend,
     found: Integrals,
     stage: Stage,
     index: Ints,
     values: Floats,
     baseline_values: Floats,
-    shape: tuple[int, int, int],
+    baselines: int,
 ) -> Block:
-    """Average over baselines: over those that were begun, when the run was stopped."""
-    nodes = found.values.shape[1]
-    seen = found.seen.reshape(shape)
-    begun = (seen > 0).sum(axis=2)
+    """Shape the results of a block; of a run that was stopped, average over the baselines that were begun."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(begun > 0, shape[2] / begun, np.nan)
+        scale = np.where(found.begun > 0, baselines / found.begun, np.nan)
     attributions = found.attributions
     if not (scale == 1).all():
-        attributions = [_scaled(backend, leaf, scale.ravel()) for leaf in attributions]
+        attributions = [_scaled(backend, leaf, scale) for leaf in attributions]
+    shape = index.shape
     return Block(
         index=index,
         values=values,
         baseline_values=baseline_values,
         attributions=[_own(backend, leaf, like) for leaf, like in zip(attributions, stage.stop, strict=True)],
-        sums=found.sums.reshape(shape[:2]) * scale,
-        sizes=found.sizes.reshape(shape[:2]) * scale,
-        errors=np.where((seen == nodes).all(axis=2), found.errors.reshape(shape[:2]), np.nan),
-        seen=seen.sum(axis=2),
-        complete=(seen == nodes).all(axis=2),
-        path_values=found.values.reshape(*shape, nodes).mean(axis=2),
-        path_slopes=found.slopes.reshape(*shape, nodes).mean(axis=2),
+        sums=(found.sums * scale).reshape(shape),
+        sizes=(found.sizes * scale).reshape(shape),
+        errors=found.errors.reshape(shape),
+        seen=found.seen.reshape(shape),
+        converged=found.converged.reshape(shape),
+        complete=found.complete.reshape(shape),
+        records=found.records,
         stage=stage.without_context(),
     )
 

@@ -1,14 +1,43 @@
-"""Cuts of a model at a layer: what comes before runs once per sample, what comes after once per node."""
+"""What a model's graph lets us save: cuts at a layer, and integrals in closed form.
+
+Behind a cut, what comes before the layer runs once per sample, what comes after once per node.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from pyig.contracts import Backend, Split
+from pyig.contracts import Backend, Forward, Split, Tensor
 from pyig.errors import InputTypeError
 from pyig.registry import Registry
+from pyig.structure.refusal import Refusal
 
 SPLITS = Registry("structure", {"torch": "pyig.structure.torch:split", "keras": "pyig.structure.keras:split"})
+CLOSED_FORMS = Registry("closed form", {"torch": "pyig.structure.torch_closed_form:closed_form"})
+
+
+def closed_form(
+    backend: Backend,
+    model: Any,
+    forward: Forward,
+    points: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    fixed: Sequence[Tensor],
+    known: Any = None,
+) -> Any:
+    """Find the closed form of the integral, checked against the model itself; a `Refusal` says why there is none.
+
+    Parameters
+    ----------
+    points, starts, fixed : sequence of tensor (N, ...)
+        Ends of a few paths, and what does not move.
+    known : object, optional
+        What an earlier call found: it is compared with the model again before it is used.
+    """
+    if backend.name not in CLOSED_FORMS:
+        return Refusal(f"closed forms are not looked for in models of backend {backend.name!r}")
+    return CLOSED_FORMS[backend.name](model, forward, points, starts, fixed, known)
 
 
 def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Split:

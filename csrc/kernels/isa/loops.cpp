@@ -1,5 +1,6 @@
 // The inner loops. CMake builds this file once per instruction set, with PYIG_LOOPS naming the table it defines.
 #include "kernels/isa/block.hpp"
+#include "kernels/isa/combine.hpp"
 #include "kernels/isa/lanes.hpp"
 
 namespace pyig {
@@ -133,7 +134,7 @@ double l1(const T* row, Span columns) {
 
 template <class T>
 constexpr LoopsOf<T> table() {
-    return {interpolate<T>, reduce<T>, accumulate<T>, l1<T>};
+    return {interpolate<T>, reduce<T>, accumulate<T>, l1<T>, fold<T>, combine_norm<T>};
 }
 
 } // namespace

@@ -49,6 +49,15 @@ struct Reduction {
     double* acc;
 };
 
+// The sum over k of coefficients[k] * store[slots[k]].
+template <class T>
+struct Combination {
+    Rows<const T> store;
+    const std::int64_t* slots;
+    const double* coefficients;
+    std::size_t terms;
+};
+
 struct Span {
     std::size_t begin;
     std::size_t end;
@@ -64,6 +73,11 @@ struct LoopsOf {
     void (*accumulate)(const Reduction<T>& job, const Lines<T>& lines, Span columns, double* slopes);
     // Sum of |row[j]| over some columns.
     double (*l1)(const T* row, Span columns);
+    // Add a combination to a total, some columns.
+    void (*fold)(const Combination<T>& sum, double* total, Span columns);
+    // Sum of |(total + sum) * (stop - start)| over some columns, for which scratch has room; total may be null.
+    double (*combine_norm)(const Combination<T>& sum, const double* total, const T* start, const T* stop, Span columns,
+                           double* scratch);
 };
 
 struct Loops {

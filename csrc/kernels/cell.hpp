@@ -1,0 +1,27 @@
+// One cell of the path: how the gradients at its two ends are weighted.
+#pragma once
+
+namespace pyig {
+
+// What is known of a point of the path. The value is F, or the log-odds s of a probability F = sigmoid(s); the slope is
+// the value's derivative by alpha.
+struct Point {
+    double alpha;
+    double value;
+    double slope;
+};
+
+// Weights of the gradients at both ends of a cell.
+struct Ends {
+    double first;
+    double last;
+};
+
+// The trapezoid for F. For log-odds, dF = sigmoid'(s) ds: the gradient of s is taken as linear over the cell, s itself
+// as a cubic with the known slopes (as a line where that cubic would turn back), and sigmoid'(s) is integrated.
+Ends end_weights(bool log_odds, const Point& first, const Point& last);
+
+// F at the second point less F at the first, for values of F or of its log-odds; probabilities near 1 do not cancel.
+double rise(bool log_odds, double first, double last);
+
+} // namespace pyig

@@ -1,0 +1,290 @@
+#include "kernels/path.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace pyig {
+
+namespace {
+
+// Simpson's change below this share of the difference tells a smooth integrand: for h^2 errors it would be 0.
+constexpr double smooth_share = 0.35 * 4 / 3;
+// Errors of cells add as random signs do. Refining on to this share of the tolerance saves a round.
+constexpr double aim = 0.7;
+// A cell below this part of its share of the tolerance is folded, and its rows are free.
+constexpr double negligible = 0.05;
+
+constexpr double start[] = {0, 0.25, 0.5, 0.75, 1};
+
+double square(double x) {
+    return x * x;
+}
+
+} // namespace
+
+// A combination of the rows of many cells; the node met first comes first.
+class Path::Total {
+  public:
+    struct Term {
+        NodeId node;
+        double coefficient;
+    };
+
+    explicit Total(std::size_t nodes) : place_(nodes, none) {}
+
+    void add(const Cell& cell) {
+        for (std::size_t i = 0; i < 3; ++i) {
+            std::size_t& place = place_[cell.nodes[i]];
+            if (place == none) {
+                place = terms_.size();
+                terms_.push_back({cell.nodes[i], 0});
+            }
+            terms_[place].coefficient += cell.coefficient(i);
+        }
+    }
+
+    const std::vector<Term>& terms() const { return terms_; }
+
+  private:
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+    std::vector<std::size_t> place_;
+    std::vector<Term> terms_;
+};
+
+Path::NodeId Path::add_node(double alpha) {
+    Node node{};
+    node.at.alpha = alpha;
+    nodes_.push_back(node);
+    ++waiting_;
+    return static_cast<NodeId>(nodes_.size() - 1);
+}
+
+std::vector<Path::NodeId> Path::begin() {
+    std::vector<NodeId> nodes;
+    for (const double alpha : start)
+        nodes.push_back(add_node(alpha));
+    return nodes;
+}
+
+bool Path::tell(NodeId node, double value, double slope, std::int64_t slot) {
+    Node& told = nodes_[node];
+    told.at.value = value;
+    largest_ = std::max(largest_, std::abs(value));
+    told.at.slope = slope;
+    told.slot = slot;
+    told.held = true;
+    finite_ = finite_ && std::isfinite(value) && std::isfinite(slope);
+    ++used_;
+    return --waiting_ == 0;
+}
+
+Path::Cell Path::make_cell(const PathSettings& settings, NodeId a, NodeId m, NodeId b, Ends whole) {
+    Cell cell{};
+    cell.nodes = {a, m, b};
+    cell.left = end_weights(settings.log_odds, nodes_[a].at, nodes_[m].at);
+    cell.right = end_weights(settings.log_odds, nodes_[m].at, nodes_[b].at);
+    cell.two = {cell.left.first, cell.left.last + cell.right.first, cell.right.last};
+    cell.difference = {cell.two[0] - whole.first, cell.two[1], cell.two[2] - whole.last};
+    for (const NodeId node : cell.nodes)
+        ++nodes_[node].users;
+    return cell;
+}
+
+Path::Split Path::root(const PathSettings& settings) {
+    return {make_cell(settings, 0, 2, 4, end_weights(settings.log_odds, nodes_[0].at, nodes_[4].at)), 1, 3};
+}
+
+bool Path::grow(const PathSettings& settings, Combinations& requests) {
+    if (!finite_)
+        return false;
+    if (splits_.empty()) // the first round
+        splits_.push_back(root(settings));
+    for (const Split& split : splits_) {
+        const auto [a, m, b] = split.cell.nodes;
+        fresh_.push_back({make_cell(settings, a, split.left, m, split.cell.left),
+                          make_cell(settings, m, split.right, b, split.cell.right), split.cell.difference});
+        for (const NodeId node : split.cell.nodes) // the halves use them too: no row becomes free
+            --nodes_[node].users;
+    }
+    splits_.clear();
+    for (const Pair& pair : fresh_)
+        request(pair, requests);
+    const Total all = total();
+    for (const auto& [node, coefficient] : all.terms())
+        requests.term(nodes_[node].slot, coefficient);
+    requests.end(index_, true);
+    return true;
+}
+
+// The differences of both halves, their sum, and how that changed since the parent.
+void Path::request(const Pair& pair, Combinations& requests) const {
+    const Triple& left = pair.left.difference;
+    const Triple& right = pair.right.difference;
+    const Triple& parent = pair.parent_difference;
+    const auto slot = [&](const Cell& cell, std::size_t i) { return nodes_[cell.nodes[i]].slot; };
+    for (const Cell* cell : {&pair.left, &pair.right}) {
+        for (std::size_t i = 0; i < 3; ++i)
+            requests.term(slot(*cell, i), cell->difference[i]);
+        requests.end(index_, false);
+    }
+    const std::int64_t slots[] = {slot(pair.left, 0), slot(pair.left, 1), slot(pair.left, 2), slot(pair.right, 1),
+                                  slot(pair.right, 2)};
+    const double both[] = {left[0], left[1], left[2] + right[0], right[1], right[2]};
+    const double before[] = {parent[0], 0, parent[1], 0, parent[2]};
+    for (std::size_t i = 0; i < 5; ++i)
+        requests.term(slots[i], both[i]);
+    requests.end(index_, false);
+    for (std::size_t i = 0; i < 5; ++i)
+        requests.term(slots[i], 4 * both[i] - before[i]);
+    requests.end(index_, false);
+}
+
+void Path::judge(const PathSettings& settings, const double* norms) {
+    for (Pair& pair : fresh_) {
+        const double both = norms[2];
+        const double change = norms[3];
+        judge(settings, pair.left, norms[0], both, change);
+        judge(settings, pair.right, norms[1], both, change);
+        leaves_.push_back(pair.left);
+        leaves_.push_back(pair.right);
+        norms += 4;
+    }
+    fresh_.clear();
+    size_ = *norms;
+    double squares = 0;
+    double gap = 0;
+    for (const Cell& cell : leaves_) {
+        squares += square(cell.error);
+        gap += cell.defect;
+    }
+    squares_ = closed_squares_ + squares;
+    const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
+    error_ = std::sqrt(squares_ + square(excess));
+}
+
+void Path::judge(const PathSettings& settings, Cell& cell, double own, double both, double change) const {
+    const double simpson = change / 3;
+    cell.smooth = simpson < smooth_share * both;
+    double found = 0;
+    for (std::size_t i = 0; i < 3; ++i)
+        found += cell.coefficient(i) * nodes_[cell.nodes[i]].at.slope;
+    cell.defect = found - rise(settings.log_odds, nodes_[cell.nodes[0]].at.value, nodes_[cell.nodes[2]].at.value);
+    const double excess = std::abs(cell.defect) - floor(settings);
+    cell.error = std::max(cell.smooth ? simpson / 2 : settings.factor * own, excess);
+}
+
+// Leaves in the order of their errors, until the rest is small enough; not more than `room`.
+std::vector<std::size_t> Path::worst(const PathSettings& settings, std::size_t room) const {
+    const auto at = [this](std::size_t leaf, std::size_t i) { return alpha(leaves_[leaf].nodes[i]); };
+    std::vector<std::size_t> order;
+    for (std::size_t leaf = 0; leaf < leaves_.size(); ++leaf)
+        if (at(leaf, 2) - at(leaf, 0) > 2 * settings.min_width)
+            order.push_back(leaf);
+    std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
+        return std::pair(-leaves_[x].error, at(x, 0)) < std::pair(-leaves_[y].error, at(y, 0));
+    });
+    const double goal = square(aim * settings.rtol * size_);
+    double rest = squares_;
+    std::size_t count = 0;
+    for (; count < order.size() && (count == 0 || !(rest <= goal)); ++count)
+        rest -= square(leaves_[order[count]].error);
+    order.resize(std::min(count, room));
+    return order;
+}
+
+std::vector<Path::NodeId> Path::refine(const PathSettings& settings, Combinations& folds, Slots& slots) {
+    const std::int64_t room = std::max<std::int64_t>(0, settings.max_evals - used_) / 2;
+    const std::vector<std::size_t> chosen = worst(settings, static_cast<std::size_t>(room));
+    std::vector<NodeId> nodes;
+    if (chosen.empty())
+        return nodes;
+    const std::size_t leaves = leaves_.size();
+    for (const std::size_t leaf : chosen) {
+        const Cell& cell = leaves_[leaf];
+        const double middle = alpha(cell.nodes[1]);
+        nodes.push_back(add_node((alpha(cell.nodes[0]) + middle) / 2));
+        nodes.push_back(add_node((middle + alpha(cell.nodes[2])) / 2));
+        splits_.push_back({cell, nodes[nodes.size() - 2], nodes.back()});
+    }
+    remove(chosen);
+    close_negligible(negligible * settings.rtol * size_ / std::sqrt(static_cast<double>(leaves)), folds, slots);
+    return nodes;
+}
+
+void Path::remove(const std::vector<std::size_t>& chosen) {
+    std::vector<bool> gone(leaves_.size());
+    for (const std::size_t leaf : chosen)
+        gone[leaf] = true;
+    std::size_t kept = 0;
+    for (std::size_t leaf = 0; leaf < leaves_.size(); ++leaf)
+        if (!gone[leaf])
+            leaves_[kept++] = leaves_[leaf];
+    leaves_.resize(kept);
+}
+
+// Cells whose error is far below their share need not keep their rows.
+void Path::close_negligible(double limit, Combinations& folds, Slots& slots) {
+    const auto closing =
+        std::stable_partition(leaves_.begin(), leaves_.end(), [=](const Cell& cell) { return !(cell.error <= limit); });
+    if (closing == leaves_.end())
+        return;
+    Total total(nodes_.size());
+    for (auto cell = closing; cell != leaves_.end(); ++cell) {
+        total.add(*cell);
+        closed_squares_ += square(cell->error);
+        closed_defect_ += cell->defect;
+    }
+    fold(total, folds);
+    for (auto cell = closing; cell != leaves_.end(); ++cell)
+        for (const NodeId node : cell->nodes)
+            if (--nodes_[node].users == 0)
+                release(nodes_[node], slots);
+    leaves_.erase(closing, leaves_.end());
+}
+
+Path::Total Path::total() const {
+    Total total(nodes_.size());
+    for (const Cell& cell : leaves_)
+        total.add(cell);
+    for (const Pair& pair : fresh_) {
+        total.add(pair.left);
+        total.add(pair.right);
+    }
+    for (const Split& split : splits_)
+        total.add(split.cell);
+    return total;
+}
+
+void Path::fold(const Total& total, Combinations& folds) {
+    for (const auto& [node, coefficient] : total.terms()) {
+        nodes_[node].weight += coefficient;
+        folds.term(nodes_[node].slot, coefficient);
+    }
+    folds.end(index_, false);
+}
+
+void Path::release(Node& node, Slots& slots) {
+    if (node.held)
+        slots.release(node.slot);
+    node.held = false;
+}
+
+void Path::finish(Combinations& folds, Slots& slots) {
+    const Total all = total();
+    if (!all.terms().empty())
+        fold(all, folds);
+    for (Node& node : nodes_)
+        release(node, slots);
+}
+
+std::vector<Path::Row> Path::record() const {
+    std::vector<Row> rows;
+    for (const Node& node : nodes_)
+        if (node.slot >= 0)
+            rows.push_back({node.at.alpha, node.at.value, node.at.slope, node.weight});
+    std::sort(rows.begin(), rows.end());
+    return rows;
+}
+
+} // namespace pyig

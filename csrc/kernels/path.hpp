@@ -1,0 +1,133 @@
+// One path: a binary tree of dyadic cells on [0, 1], of which the leaves are kept.
+//
+// A leaf [a, b] has the nodes a, b and their midpoint m. Its value is the weighted sum of the gradients over both
+// halves
+// ("two"), Simpson-extrapolated with the difference from the whole cell where the differences shrink as those of a
+// smooth integrand do. The path sees scalars only; norms of gradients are asked for.
+#pragma once
+
+#include "kernels/cell.hpp"
+#include "kernels/combinations.hpp"
+#include "kernels/slots.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace pyig {
+
+struct PathSettings {
+    double rtol = 0.01;
+    std::int64_t max_evals = 512;
+    bool log_odds = false;
+    double factor = 0.85; // of the first difference, where it does not shrink: the error that is expected
+    double min_width = 0;
+    double noise = 0; // rounding of F relative to the largest |F| on the path: defects below it say nothing
+};
+
+class Path {
+  public:
+    using NodeId = std::uint32_t;
+    using Row = std::array<double, 4>; // alpha, value, slope, weight
+
+    explicit Path(std::int64_t index) : index_(index) {}
+
+    std::int64_t index() const { return index_; }
+    std::int64_t used() const { return used_; }
+    double alpha(NodeId node) const { return nodes_[node].at.alpha; }
+
+    // The nodes of the first round.
+    std::vector<NodeId> begin();
+
+    // Returns whether the round is complete.
+    bool tell(NodeId node, double value, double slope, std::int64_t slot);
+
+    // The round is complete: make the new cells and ask for their norms. False when a scalar is not finite.
+    bool grow(const PathSettings& settings, Combinations& requests);
+
+    // How many norms `grow` asked for.
+    std::size_t requests() const { return 4 * fresh_.size() + 1; }
+
+    // Take these norms.
+    // Below this a defect is rounding; a probability is at most 1.
+    double floor(const PathSettings& settings) const { return settings.noise * (settings.log_odds ? 1.0 : largest_); }
+    void judge(const PathSettings& settings, const double* norms);
+    double error() const { return error_; }
+    double size() const { return size_; }
+
+    // Choose the leaves to split, fold and free those that no longer matter, and return the nodes of the next round;
+    // none when the budget or the least width is reached.
+    std::vector<NodeId> refine(const PathSettings& settings, Combinations& folds, Slots& slots);
+
+    // Fold all that is there and free the rows. A round that was cut short falls back on the cells it was to refine.
+    void finish(Combinations& folds, Slots& slots);
+
+    // The nodes told, by rising alpha.
+    std::vector<Row> record() const;
+
+  private:
+    using Triple = std::array<double, 3>; // coefficients of a, m and b
+
+    struct Node {
+        Point at;
+        double weight = 0; // in what was folded
+        std::int64_t slot = -1;
+        int users = 0; // leaves that need the row
+        bool held = false;
+    };
+    struct Cell {
+        std::array<NodeId, 3> nodes;
+        Ends left; // weights over each half
+        Ends right;
+        Triple two;
+        Triple difference; // two, less the weights over the whole cell
+        bool smooth = false;
+        double error = std::numeric_limits<double>::infinity();
+        double defect = 0; // the value's completeness gap, exact
+
+        double coefficient(std::size_t i) const { return smooth ? two[i] + 1.0 / 3 * difference[i] : two[i]; }
+    };
+    // The halves of one cell, and the difference of that cell over its nodes left.a, left.b, right.b.
+    struct Pair {
+        Cell left;
+        Cell right;
+        Triple parent_difference;
+    };
+    struct Split {
+        Cell cell;
+        NodeId left; // midpoints of its halves
+        NodeId right;
+    };
+    class Total;
+
+    NodeId add_node(double alpha);
+    Cell make_cell(const PathSettings& settings, NodeId a, NodeId m, NodeId b, Ends whole);
+    Split root(const PathSettings& settings);
+    Total total() const;
+    void request(const Pair& pair, Combinations& requests) const;
+    void judge(const PathSettings& settings, Cell& cell, double own, double both, double change) const;
+    std::vector<std::size_t> worst(const PathSettings& settings, std::size_t room) const;
+    void remove(const std::vector<std::size_t>& chosen);
+    void close_negligible(double limit, Combinations& folds, Slots& slots);
+    void fold(const Total& total, Combinations& folds);
+    static void release(Node& node, Slots& slots);
+
+    std::int64_t index_;
+    std::vector<Node> nodes_;
+    std::vector<Cell> leaves_;
+    std::vector<Split> splits_; // leaves whose halves are being evaluated
+    std::vector<Pair> fresh_;   // made, not judged
+    std::size_t waiting_ = 0;
+    bool finite_ = true;
+    std::int64_t used_ = 0;
+    double closed_squares_ = 0; // of the errors of cells that are folded
+    double closed_defect_ = 0;
+    double largest_ = 0; // |value|
+    double squares_ = 0;
+    double error_ = std::numeric_limits<double>::quiet_NaN();
+    double size_ = std::numeric_limits<double>::quiet_NaN();
+};
+
+} // namespace pyig

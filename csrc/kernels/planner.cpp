@@ -1,0 +1,165 @@
+#include "kernels/planner.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace pyig {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr std::int64_t first_round = 5; // nodes
+constexpr double least_width = 0x1p-50; // below, midpoints near 1 are no longer distinct
+
+template <class T>
+void require(bool holds, const char* name, const char* expected, T got) {
+    if (holds)
+        return;
+    std::ostringstream text;
+    text << name << ": expected " << expected << "; got " << got;
+    throw std::invalid_argument(text.str());
+}
+
+PlannerSettings checked(const PlannerSettings& settings) {
+    const PathSettings& path = settings.path;
+    require(settings.paths >= 0, "paths", "0 or more", settings.paths);
+    require(path.rtol >= 0 && std::isfinite(path.rtol), "rtol", "a finite number, 0 or more", path.rtol);
+    require(path.max_evals >= first_round, "max_evals", "5 or more, the nodes of the first round", path.max_evals);
+    require(path.factor > 0 && std::isfinite(path.factor), "factor", "a finite number above 0", path.factor);
+    require(settings.max_rows >= first_round, "max_rows", "5 or more, the nodes of the first round", settings.max_rows);
+    require(path.min_width >= least_width && path.min_width <= 1, "min_width", "a number from 2**-50 to 1",
+            path.min_width);
+    require(path.noise >= 0 && std::isfinite(path.noise), "noise", "a finite number, 0 or more", path.noise);
+    return settings;
+}
+
+} // namespace
+
+Planner::Planner(const PlannerSettings& settings)
+    : settings_(checked(settings)), open_(static_cast<std::size_t>(settings.paths)), records_(open_.size()),
+      error_(open_.size(), nan), size_(open_.size(), nan), n_evals_(open_.size()), converged_(open_.size()) {}
+
+bool Planner::has_room() const {
+    return open_count_ == 0 ||
+           slots_.used() + pending_.size() + first_round <= static_cast<std::size_t>(settings_.max_rows);
+}
+
+void Planner::admit() {
+    auto path = std::make_unique<Path>(static_cast<std::int64_t>(admitted_));
+    enqueue(*path, path->begin());
+    open_[admitted_++] = std::move(path);
+    ++open_count_;
+}
+
+void Planner::enqueue(Path& path, const std::vector<Path::NodeId>& nodes) {
+    for (const Path::NodeId node : nodes)
+        pending_.push_back({&path, node});
+}
+
+Planner::Batch Planner::ask(std::size_t rows) {
+    while (pending_.size() < rows && admitted_ < open_.size() && has_room())
+        admit();
+    asked_ = std::min(rows, pending_.size());
+    Batch batch;
+    batch.paths.reserve(asked_);
+    batch.alphas.reserve(asked_);
+    for (std::size_t i = 0; i < asked_; ++i) {
+        batch.paths.push_back(pending_[i].path->index());
+        batch.alphas.push_back(pending_[i].path->alpha(pending_[i].node));
+    }
+    return batch;
+}
+
+std::vector<std::int64_t> Planner::tell(const double* values, const double* slopes, std::size_t count) {
+    std::vector<std::int64_t> slots;
+    slots.reserve(count);
+    std::vector<Path*> ready;
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto [path, node] = pending_.front();
+        pending_.pop_front();
+        slots.push_back(slots_.take());
+        if (path->tell(node, values[i], slopes[i], slots.back()))
+            ready.push_back(path);
+    }
+    asked_ -= count;
+    for (Path* path : ready) {
+        if (path->grow(settings_.path, requests_))
+            judged_next_.push_back(path);
+        else
+            finish(*path, false);
+    }
+    return slots;
+}
+
+void Planner::tell_norms(const double* norms) {
+    requests_ = {};
+    for (Path* path : std::exchange(judged_next_, {})) {
+        const std::size_t count = path->requests();
+        path->judge(settings_.path, norms);
+        norms += count;
+        decide(*path);
+    }
+}
+
+void Planner::decide(Path& path) {
+    const auto index = static_cast<std::size_t>(path.index());
+    error_[index] = path.error();
+    size_[index] = path.size();
+    const bool finite = std::isfinite(path.error()) && std::isfinite(path.size());
+    const bool converged = finite && path.error() <= settings_.path.rtol * path.size();
+    std::vector<Path::NodeId> next;
+    if (finite && !converged)
+        next = path.refine(settings_.path, folds_, slots_);
+    if (next.empty())
+        finish(path, converged);
+    else
+        enqueue(path, next);
+}
+
+void Planner::finish(Path& path, bool converged) {
+    const auto index = static_cast<std::size_t>(path.index());
+    path.finish(folds_, slots_);
+    n_evals_[index] = path.used();
+    converged_[index] = converged;
+    records_[index] = path.record();
+    finished_.push_back(path.index());
+    open_[index].reset();
+    --open_count_;
+}
+
+Combinations Planner::folds() {
+    slots_.recycle();
+    return std::exchange(folds_, {});
+}
+
+std::vector<std::int64_t> Planner::finished() {
+    return std::exchange(finished_, {});
+}
+
+const std::vector<Path::Row>& Planner::record(std::int64_t path) const {
+    if (path < 0 || static_cast<std::size_t>(path) >= records_.size())
+        throw std::out_of_range("path: expected 0 <= path < " + std::to_string(records_.size()) + "; got " +
+                                std::to_string(path));
+    const auto index = static_cast<std::size_t>(path);
+    if (index >= admitted_ || open_[index])
+        throw std::invalid_argument("path: expected a finished one; got " + std::to_string(path) +
+                                    ", which is not finished");
+    return records_[index];
+}
+
+void Planner::stop() {
+    pending_.clear();
+    asked_ = 0;
+    requests_ = {};
+    judged_next_.clear();
+    for (std::size_t index = 0; index < admitted_; ++index)
+        if (open_[index])
+            finish(*open_[index], false);
+}
+
+} // namespace pyig

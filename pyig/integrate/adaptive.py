@@ -1,0 +1,142 @@
+"""Adaptive integration: every sample gets the nodes that its own tolerance needs.
+
+Dyadic trapezoid with local Simpson extrapolation, an error estimate per feature (L1) and the exact scalar defect of
+every cell; probabilities are integrated in log-odds. The planner is compiled and sees scalars only; see
+`docs/numerics.md` for the scheme and what it was measured to do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyig.contracts import Floats, Ints
+from pyig.integrate.evaluation import Evaluator, Paths
+from pyig.integrate.loop import Integrals
+from pyig.integrate.rounding import rounding
+from pyig.quadrature import AdaptivePlan
+from pyig.rows import cells_for
+
+_EXPECTED_STEPS = 16
+_ROW_BYTES = 1 << 29  # gradient rows of open cells
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Refine until the estimated L1 error of a path is below `rtol` times the L1 norm of its attributions.
+
+    Attributes
+    ----------
+    rtol : float
+        Tolerance per sample.
+    max_evals : int
+        Most gradients per path.
+    log_odds : bool
+        The head gives the log-odds of a probability F; the cells integrate F.
+    caution : float
+        Factor on the planner's error estimate: 1 is its own choice.
+    """
+
+    rtol: float
+    max_evals: int
+    log_odds: bool = False
+    caution: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Return the method's name."""
+        return "adaptive"
+
+    @property
+    def steps(self) -> int:
+        """Return the number of gradients that a path often takes."""
+        return min(_EXPECTED_STEPS, self.max_evals)
+
+    def begin(self, evaluator: Evaluator, paths: Paths) -> AdaptiveRun:
+        """Start on a block."""
+        return AdaptiveRun(self, evaluator, paths)
+
+
+class AdaptiveRun:
+    """One block under the adaptive scheme."""
+
+    def __init__(self, scheme: Adaptive, evaluator: Evaluator, paths: Paths) -> None:
+        self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
+        floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
+        most_rows = max(scheme.max_evals, _ROW_BYTES // (8 * max(1, floats)))
+        noise = max(rounding(leaf) for leaf in paths.ends.stop)
+        self._plan = AdaptivePlan(
+            len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise
+        )
+        self._cells = cells_for(evaluator.backend, paths.ends)
+        self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
+        self._closed = np.zeros(len(paths), dtype=bool)
+        self._folded = np.zeros(len(paths), dtype=bool)
+
+    def step(self) -> bool:
+        """Evaluate the next batch, and let the planner judge every path whose round is complete."""
+        closed = int(self._closed.sum())
+        found = self._evaluator.next(self._paths, self._cells, self._plan.ask)
+        if found is None:
+            return False
+        pairs, ((values, grads),) = found
+        slopes = self._cells.slopes(grads, pairs[0])
+        number, slope = self._evaluator.scalars(self._paths, pairs, values, slopes)
+        self._cells.keep(grads, self._plan.tell(number, slope))
+        wanted = self._plan.combinations()
+        if len(wanted.paths):
+            self._plan.tell_norms(self._cells.measure(wanted))
+        self._settle()
+        self._evaluator.monitor.called(len(pairs[0]), len(pairs[0]), int(self._closed.sum()) - closed)
+        return True
+
+    def close(self) -> Integrals:
+        """Collect the results; a path that was stopped keeps the cells that it had."""
+        cut = self._plan.stop()
+        self._settle()
+        plan, count = self._plan, self._count
+        sums, sizes, _ = self._cells.norms()
+        begun = self._closed & self._folded
+        # Errors of different baselines' paths have independent signs: their mean has the root of their squares.
+        rows, results = self._paths.ends.result_rows, self._paths.ends.results
+        errors = np.sqrt(np.bincount(rows, weights=plan.error**2, minlength=results)) / np.maximum(1, self._shares)
+        with np.errstate(invalid="ignore"):
+            met = errors <= self._scheme.rtol * sizes * (1 + 1e-9)
+        return Integrals(
+            attributions=[layers[0] for layers in self._cells.results()],
+            sums=sums,
+            sizes=sizes,
+            errors=errors,
+            converged=(count(plan.converged) == self._shares) & met,
+            complete=count(begun & ~cut) == self._shares,
+            seen=count(plan.n_evals),
+            begun=count(begun),
+            records=self._records(),
+        )
+
+    def _settle(self) -> None:
+        folds = self._plan.folds()
+        if len(folds.paths):
+            self._cells.fold(folds)
+            self._folded[folds.paths] = True
+        done = self._plan.finished()
+        self._closed[done] = True
+        done = done[self._folded[done]]  # a path that never had a complete cell has nothing to close
+        if len(done):
+            self._cells.finish(done, 1.0 / self._shares[self._paths.ends.result_rows[done]])
+
+    def _count(self, per_path: np.typing.NDArray[np.generic]) -> Ints:
+        rows = self._paths.ends.result_rows
+        return np.bincount(rows, weights=per_path, minlength=self._paths.ends.results).astype(np.int64)
+
+    def _records(self) -> list[Floats]:
+        """Return the record of the lone baseline's path, or the means where all baselines' paths have a node."""
+        out: list[Floats] = []
+        for row in range(self._paths.ends.results):
+            parts = [self._plan.record(int(p)) for p in np.flatnonzero(self._paths.ends.result_rows == row)]
+            shared = parts[0][:, 0]
+            for part in parts[1:]:
+                shared = np.intersect1d(shared, part[:, 0])
+            out.append(np.mean([part[np.isin(part[:, 0], shared)] for part in parts], axis=0))
+        return out

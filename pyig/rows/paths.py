@@ -1,0 +1,64 @@
+"""The ends of the paths, and which open path owns which accumulator slot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pyig.contracts import Ints, Tensor
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The two ends of every path.
+
+    Attributes
+    ----------
+    start, stop : list of tensor
+        Baseline rows and input rows, one tensor per leaf.
+    start_rows, stop_rows : int64 (P,)
+        The row of each path in `start` and `stop`: a shared baseline is stored once.
+    result_rows : int64 (P,)
+        The result that each path adds to: the paths of several baselines share one.
+    """
+
+    start: list[Tensor]
+    stop: list[Tensor]
+    start_rows: Ints
+    stop_rows: Ints
+    result_rows: Ints
+
+    @property
+    def results(self) -> int:
+        """Number of results."""
+        return int(self.result_rows.max()) + 1 if len(self.result_rows) else 0
+
+
+class Slots:
+    """Which open path owns which accumulator slot."""
+
+    def __init__(self, paths: int) -> None:
+        self._of = np.full(paths, -1, dtype=np.int64)
+        self._free: list[int] = []
+        self.capacity = 0
+
+    def open(self, paths: Ints) -> Ints:
+        """Return the slots of the paths, giving one to each path that has none."""
+        new = np.unique(paths[self._of[paths] < 0])
+        missing = len(new) - len(self._free)
+        if missing > 0:
+            self._free.extend(range(self.capacity, self.capacity + missing))
+            self.capacity += missing
+        if len(new):
+            self._of[new] = self._free[-len(new) :]
+            del self._free[-len(new) :]
+        slots: Ints = self._of[paths]
+        return slots
+
+    def close(self, paths: Ints) -> Ints:
+        """Free the slots of the paths and return them."""
+        slots: Ints = self._of[paths]
+        self._free.extend(slots.tolist())
+        self._of[paths] = -1
+        return slots

@@ -1,0 +1,200 @@
+"""Exact attributions of models in which every way from input to output meets at most one nonlinear operation.
+
+Along the path the argument of such an operation is z0 + alpha dz, so its derivative has the mean
+(sigma(z1) - sigma(z0)) / dz. With that in the place of sigma', one VJP gives the integral: DeepLIFT's rescale rule,
+which is exact here. An affine model is the same without the operation: its gradient is constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pyig.contracts import Forward
+from pyig.structure.refusal import Refusal
+from pyig.structure.torch_check import disagreement
+from pyig.structure.torch_program import Hook, Program, widest
+from pyig.structure.torch_record import record
+from pyig.structure.torch_recording import Recording
+from pyig.structure.torch_rules import is_affine, is_entrywise
+from pyig.structure.torch_secant import mean_slope
+
+_MOST_LAYERS = 16  # a deeper model has no closed form, and recording it would cost five of its forwards
+
+
+@dataclass(frozen=True)
+class Ends:
+    """The model at both ends of every path, ready for attributions.
+
+    Attributes
+    ----------
+    outputs, start_outputs : tensor (N, ...), (1 or N, ...)
+        The explained output at the inputs and at the baselines.
+    """
+
+    outputs: torch.Tensor
+    start_outputs: torch.Tensor
+    _leaves: list[torch.Tensor]
+    _steps: list[torch.Tensor]
+    _graph: torch.Tensor
+
+    def attributions(self, index: torch.Tensor, contrast: torch.Tensor | None = None) -> list[torch.Tensor]:
+        """Return the attributions of one output per sample, or of the difference of two.
+
+        Parameters
+        ----------
+        index, contrast : int64 tensor (N,)
+            Flat positions in a row of the outputs.
+
+        Returns
+        -------
+        list of tensor (N, ...)
+            One per leaf, in the widest dtype of the device.
+        """
+        flat = torch.zeros_like(self.outputs).reshape(len(index), -1)
+        flat.scatter_(1, index[:, None], 1.0)
+        if contrast is not None:
+            flat.scatter_add_(1, contrast[:, None], -torch.ones_like(flat[:, :1]))
+        found = torch.autograd.grad(
+            self._graph, self._leaves, flat.reshape(self.outputs.shape), retain_graph=True, allow_unused=True
+        )
+        return [
+            torch.zeros_like(step) if g is None else step * g.to(step.dtype)
+            for g, step in zip(found, self._steps, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class ClosedForm:
+    """A model with a closed form.
+
+    Attributes
+    ----------
+    constant : bool
+        Whether the model is affine, so that its gradient is the same everywhere.
+    """
+
+    recording: Recording
+    constant: bool
+    _curves: dict[int, tuple[int, Program]]
+    _whole: Program
+    _traced: Program
+
+    def evaluate(
+        self, points: Sequence[torch.Tensor], starts: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor] = ()
+    ) -> Ends:
+        """Run the model at the baselines and at the inputs.
+
+        Parameters
+        ----------
+        points, starts : sequence of tensor (N, ...), (1 or N, ...)
+            The ends of the paths. One baseline row for all costs one row, unless there are fixed tensors.
+        fixed : sequence of tensor (N, ...)
+            What does not move.
+        """
+        rows = len(points[0])
+        if fixed or any(len(leaf) != 1 for leaf in starts):
+            starts = [leaf.expand(rows, *leaf.shape[1:]) for leaf in starts]
+        with torch.no_grad():
+            *arguments, start_outputs = self._traced([*(leaf.detach() for leaf in starts), *fixed])
+        leaves = [leaf.detach().requires_grad_() for leaf in points]
+        hooks = {
+            after: _rescaled(program, after, before, argument)
+            for (after, (before, program)), argument in zip(self._curves.items(), arguments, strict=True)
+        }
+        with torch.enable_grad():
+            (graph,) = self._whole([*leaves, *fixed], hooks)
+        wide = widest(graph)
+        steps = [stop.detach().to(wide) - start.to(wide) for stop, start in zip(points, starts, strict=True)]
+        return Ends(graph.detach(), start_outputs, leaves, steps, graph)
+
+    def verified(
+        self,
+        forward: Forward,
+        points: Sequence[torch.Tensor],
+        starts: Sequence[torch.Tensor],
+        fixed: Sequence[torch.Tensor] = (),
+    ) -> ClosedForm | Refusal:
+        """Compare the recording with the model itself on the first sample; return this when they agree."""
+        reason = disagreement(forward, lambda rows, held: self._whole([*rows, *held])[0], points, starts, fixed)
+        return self if reason is None else Refusal(reason)
+
+
+def closed_form(
+    model: object,
+    forward: Forward,
+    points: Sequence[torch.Tensor],
+    starts: Sequence[torch.Tensor],
+    fixed: Sequence[torch.Tensor],
+    known: ClosedForm | None = None,
+) -> ClosedForm | Refusal:
+    """Record the model, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
+    if known is not None and known.verified(forward, points, starts, fixed):
+        return known
+    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > _MOST_LAYERS:
+        return Refusal("the model has too many layers for a closed form")
+    recording = record(model, forward, points, starts, fixed)
+    if isinstance(recording, Refusal):
+        return recording
+    found = find_closed_form(recording)
+    if isinstance(found, Refusal):
+        return found
+    return found.verified(forward, points, starts, fixed)
+
+
+def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
+    """Find out whether the model has a closed form.
+
+    Parameters
+    ----------
+    recording : Recording
+        From `pyig.structure.torch_record.record`.
+
+    Returns
+    -------
+    ClosedForm or Refusal
+    """
+    affine, bent = set(recording.points), set[int]()
+    # What a tensor is an entrywise function of: affine tensors, the later ones with fewer operations between.
+    roots: dict[int, frozenset[int]] = {v: frozenset([v]) for v in recording.points}
+    curves: dict[int, int] = {}
+    for step in recording.steps:
+        moving = recording.moving(step)
+        if not moving:
+            continue
+        outputs = step.outputs
+        shared = frozenset.intersection(*(roots.get(v, frozenset()) for v in moving))
+        straight = is_affine(recording, step, affine)
+        # A factor that changes from row to row is no part of a curve; most often the step is affine all the same.
+        varies = any(recording.values[v].held for v in step.inputs if v not in moving)
+        entrywise = is_entrywise(recording, step) and not varies
+        if entrywise and shared and not straight:
+            roots.update(dict.fromkeys(outputs, shared))
+        elif is_affine(recording, step, affine | bent | roots.keys()):
+            curves.update((v, max(roots[v])) for v in moving if v in roots and v not in affine)
+            (affine if straight else bent).update(outputs)
+            if straight:
+                inherited = shared if entrywise else frozenset[int]()
+                roots.update((v, inherited | {v}) for v in outputs)
+        else:
+            return Refusal("there is more than one nonlinear operation between the input and the output")
+    if recording.output in roots and recording.output not in affine:
+        curves[recording.output] = max(roots[recording.output])
+    given = (*recording.points, *recording.fixed)
+    programs = {v: (root, Program(recording, [root], [v], wide=True)) for v, root in curves.items()}
+    whole = Program(recording, given, [recording.output], kept=list(curves.values()))
+    traced = Program(recording, given, [*curves.values(), recording.output])
+    return ClosedForm(recording, not curves, programs, whole, traced)
+
+
+def _rescaled(program: Program, after: int, before: int, start: torch.Tensor) -> Hook:
+    """Return a tensor with the value of the curve and its mean slope as derivative."""
+
+    def hook(tensors: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        stop = tensors[before]
+        slope = mean_slope(lambda z: program([z])[0], start, stop.detach(), program.scalar)
+        return tensors[after].detach() + (stop - stop.detach()) * slope.to(stop.dtype)
+
+    return hook

@@ -1,0 +1,214 @@
+"""The affine prefix of a torch model: the path is straight behind it too, so it need not run at every node.
+
+With z = A x + b the path between z' and z is the image of the path between x' and x, and the gradient with respect to x
+is A^T times the gradient with respect to z. So the prefix runs once for x and once for x', and its VJP once, on the
+accumulated gradient. That needs a cut: one tensor through which everything that depends on the input passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pyig.contracts import Forward
+from pyig.structure.affine import Place, best, pays
+from pyig.structure.refusal import Refusal
+from pyig.structure.torch_check import (
+    OR_MIXED,
+    SHARE,
+    close,
+    ends_and_middle,
+    gradient_gap,
+    gradients,
+    last_row,
+)
+from pyig.structure.torch_program import Program
+from pyig.structure.torch_recording import Recording
+from pyig.structure.torch_rules import is_affine
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """A model cut in two at an affine frontier.
+
+    Attributes
+    ----------
+    recording : Recording
+        The whole model.
+    frontier : int
+        Number of the tensor at the cut.
+    place, inputs : Place
+        What it costs to run the path there, and at the input.
+    """
+
+    recording: Recording
+    frontier: int
+    place: Place
+    inputs: Place
+    _before: Program
+    _after: Program
+
+    @property
+    def macs_per_row(self) -> float:
+        """Multiply-adds per row of the prefix."""
+        return self.place.macs
+
+    @property
+    def frontier_floats(self) -> int:
+        """Elements of the frontier per row."""
+        return self.place.floats
+
+    def forward(self, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """Return the frontier for the points, without a gradient.
+
+        Parameters
+        ----------
+        points : sequence of tensor (R, ...)
+            One tensor per leaf on the path.
+        fixed : sequence of tensor (R, ...)
+            What does not move, row by row.
+        """
+        with torch.no_grad():
+            return self._before([*points, *fixed])[0]
+
+    def suffix(self, frontier: torch.Tensor, fixed: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """Return the explained output for frontier rows, differentiable; their number may be any."""
+        return self._after([frontier, *fixed])[0]
+
+    def pullback(
+        self, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor], gradient: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Return the gradient with respect to the points for one with respect to the frontier, by one VJP.
+
+        Parameters
+        ----------
+        points : sequence of tensor (R, ...)
+            For their shapes and dtypes; an affine prefix has the same VJP everywhere.
+        fixed : sequence of tensor (R, ...)
+            What does not move.
+        gradient : tensor (R, ...)
+            Shaped like the frontier, of any floating dtype.
+        """
+        leaves = [torch.zeros_like(leaf).requires_grad_() for leaf in points]
+        with torch.enable_grad():
+            frontier = self._before([*leaves, *fixed])[0]
+            found = torch.autograd.grad(frontier, leaves, gradient.to(frontier.dtype), allow_unused=True)
+        return [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
+
+    def pays(self, evaluations: float) -> bool:
+        """Tell whether it is worth its checks and its rows; see `pyig.structure.affine.pays`."""
+        return pays(self.place, self.inputs, self.recording.macs, evaluations)
+
+    def verified(
+        self,
+        forward: Forward,
+        points: Sequence[torch.Tensor],
+        starts: Sequence[torch.Tensor],
+        fixed: Sequence[torch.Tensor] = (),
+    ) -> Prefix | Refusal:
+        """Compare values and gradients with the model's between the ends of a path; return this when they agree.
+
+        Parameters
+        ----------
+        forward : callable
+            The model, as in `pyig.structure.torch_record.record`.
+        points, starts : sequence of tensor (N, ...), (1 or N, ...)
+            The ends of the paths; the first sample is tried.
+        fixed : sequence of tensor (N, ...)
+            What does not move.
+        """
+        rows, held = ends_and_middle(points, starts, fixed)
+        outputs, expected, along = gradients(forward, rows, held)
+        frontier = self.forward(rows, held)
+        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
+        if not close(middle, frontier[2:]):
+            return Refusal("the part taken as affine is not: its value between two points is not between its values")
+        row, kept = last_row(rows, held)
+        again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
+        if not close(again, outputs[-1:]):
+            return Refusal(f"the model behind the cut gives other values than the model, {OR_MIXED}")
+        gradient = torch.zeros_like(middle) if found[0] is None else found[0]
+        reason = gradient_gap(expected, self.pullback(row, kept, gradient))
+        return self if reason is None else Refusal(reason)
+
+
+def find_prefix(recording: Recording) -> Prefix | Refusal:
+    """Find the affine part of the model before the cut where gradients are cheapest.
+
+    Parameters
+    ----------
+    recording : Recording
+        From `pyig.structure.torch_record.record`.
+
+    Returns
+    -------
+    Prefix or Refusal
+    """
+    found = cuts(recording)
+    if not found:
+        return Refusal(_why_not(recording))
+    inputs = Place(sum(recording.values[v].floats for v in recording.points), 0.0)
+    places = [place for _, place in found]
+    frontier, place = found[best(places, recording.macs)]
+    if not place.macs:
+        return Refusal("there is no work before the place where gradients are cheapest")
+    return prefix_at(recording, frontier, place, inputs)
+
+
+def explicit_prefix(recording: Recording) -> Prefix | Refusal:
+    """Cut at the output of the marked module: the user says that what comes before is affine, `verified` says whether.
+
+    Parameters
+    ----------
+    recording : Recording
+        From ``record(..., mark=module)``.
+    """
+    if len(recording.marked) != 1:
+        return Refusal(f"the module of prefix= is called {len(recording.marked)} times in a forward, not once")
+    for frontier, place in cuts(recording, affine_only=False):
+        if frontier == recording.marked[0]:
+            inputs = Place(sum(recording.values[v].floats for v in recording.points), 0.0)
+            return prefix_at(recording, frontier, place, inputs)
+    return Refusal(
+        "the module of prefix= is no cut: it returns no tensor of the input's dtype with one row per sample, or the "
+        "input reaches the output past it"
+    )
+
+
+def prefix_at(recording: Recording, frontier: int, place: Place, inputs: Place) -> Prefix:
+    """Cut a recording at a frontier."""
+    given = (*recording.points, *recording.fixed)
+    before = Program(recording, given, [frontier])
+    after = Program(recording, (frontier, *recording.fixed), [recording.output])
+    return Prefix(recording, frontier, place, inputs, before, after)
+
+
+def cuts(recording: Recording, affine_only: bool = True) -> list[tuple[int, Place]]:
+    """Return the tensors through which everything passes that depends on the points, behind the first operation."""
+    last = recording.last_uses()
+    dtype = recording.values[recording.points[0]].dtype
+    affine, open_, macs = set(recording.points), set(recording.points), 0.0
+    found = []
+    for at, step in enumerate(recording.steps):
+        if recording.moving(step):
+            macs += step.macs
+            if is_affine(recording, step, affine):
+                affine.update(step.outputs)
+            open_ = {v for v in (*open_, *step.outputs) if recording.values[v].moving and last.get(v, -1) > at}
+        if len(open_) != 1 or not recording.moving(step):
+            continue
+        (only,) = open_
+        value = recording.values[only]
+        if value.floats and value.dtype == dtype and (only in affine or not affine_only):
+            found.append((only, Place(value.floats, macs)))
+    return found
+
+
+def _why_not(recording: Recording) -> str:
+    first = next(step for step in recording.steps if recording.moving(step))
+    if not is_affine(recording, first, set(recording.points)):
+        name = getattr(first.func, "__name__", "first operation")
+        return f"the model does not begin with an affine operation ({name})"
+    return "the input is used again behind its first affine operations"

@@ -1,0 +1,99 @@
+"""The compiled planner and its twin in plain Python say the same, call by call and to the last bit."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from planner_runs import Both, Loop, Problem, same, stumble
+
+from pyig import _core
+
+pytestmark = pytest.mark.core
+
+settings = st.fixed_dictionaries(
+    {
+        "rtol": st.sampled_from([0.0, 1e-3, 1e-2, 0.1, 1.0]),
+        "max_evals": st.integers(5, 90),
+        "log_odds": st.booleans(),
+        "factor": st.sampled_from([None, 0.3, 1.3]),
+        "max_rows": st.integers(5, 200),
+        "min_width": st.sampled_from([2.0**-20, 2.0**-5, 2.0**-2, 1.0]),
+        "noise": st.sampled_from([0.0, 1e-6, 1e-2]),
+    }
+)
+problems = st.builds(
+    Problem.draw,
+    st.integers(0, 5),
+    st.lists(st.sampled_from(Problem.KINDS), min_size=1, max_size=3).map(tuple),
+    st.integers(0, 999),
+)
+
+
+@given(problem=problems, settings=settings, seed=st.integers(0, 999))
+def test_both_say_the_same(problem: Problem, settings: dict[str, Any], seed: int) -> None:
+    loop = Loop(Both(len(problem.kind), **settings), problem)
+    stumble(loop, Random(seed))
+    loop.settle()
+    assert sorted(loop.finished) == list(range(len(problem.kind)))
+    loop.check()
+    for name in ("error", "size", "n_evals", "converged", "peak_rows"):
+        getattr(loop.planner, name)
+
+
+@given(problem=problems, settings=settings, seed=st.integers(0, 999), steps=st.integers(0, 12))
+def test_both_stop_alike_in_any_state(problem: Problem, settings: dict[str, Any], seed: int, steps: int) -> None:
+    loop = Loop(Both(len(problem.kind), **settings), problem)
+    stumble(loop, Random(seed), steps)
+    loop.planner.stop()
+    loop.settle()
+    loop.check()
+    for path in loop.finished:
+        weights = loop.planner.record(path)[:, 3]
+        if not settings["log_odds"]:
+            assert weights.sum() == pytest.approx(1.0 if loop.planner.n_evals[path] >= 5 else 0.0, abs=1e-14)
+
+
+def test_a_difference_in_the_last_bit_is_noticed() -> None:
+    a = np.array([1.0, 2.0])
+    assert same(a, a.copy()) is a
+    for other in (np.nextafter(a, 9), a[:1], a.astype(np.float32), np.array([1.0, np.nan])):
+        with pytest.raises(AssertionError):
+            same(a, other)
+    with pytest.raises(AssertionError):
+        same((a, a), (a, np.nextafter(a, 0)))
+
+
+def test_a_row_overwritten_while_it_is_needed_is_noticed() -> None:
+    loop = Loop(_core.Planner(2, rtol=1e-3, max_evals=60), Problem.draw(2, ("smooth",)))
+    loop.answer(*loop.planner.ask(10))
+    loop.store[3] = loop.store[4]
+    loop.planner.tell_norms(loop.measure())
+    loop.settle()
+    loop.run()
+    with pytest.raises(AssertionError):
+        loop.check()
+
+
+def test_many_paths_pass_through_few_slots() -> None:
+    planner = _core.Planner(3000, rtol=0.05, max_evals=33, max_rows=64)
+    loop = Loop(planner, Problem.draw(3000)).run(batch=32)
+    loop.check()
+    assert loop.finished != sorted(loop.finished)  # an easy path overtakes a hard one
+    assert sorted(loop.finished) == list(range(3000))
+    assert len(loop.store) < 300
+
+
+def test_the_bound_on_rows_holds_back_paths_but_never_the_last_one() -> None:
+    peaks = []
+    for most in (5, 40, 400):
+        loop = Loop(_core.Planner(60, rtol=0.01, max_evals=65, max_rows=most), Problem.draw(60)).run(batch=200)
+        loop.check()
+        assert len(loop.finished) == 60
+        peaks.append(loop.planner.peak_rows)
+    assert peaks[0] <= 65
+    assert peaks[0] < peaks[1] < peaks[2]

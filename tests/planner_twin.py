@@ -1,0 +1,379 @@
+"""The adaptive planner in plain Python: the oracle of the compiled one, written for reading and not for speed.
+
+A path is a binary tree of dyadic cells on [0, 1]. A leaf [a, b] with midpoint m has the nodes a, m and b; its value is
+the trapezoid on the two halves, Simpson-extrapolated where the differences shrink as a smooth integrand's do. The
+planner sees scalars only (F or the log-odds s, and the slope along the path) and asks for the L1 norms of linear
+combinations of gradient rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+SMOOTH, TRUST = 0.35 * 4 / 3, 1.0
+START = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARE, NEGLIGIBLE = 0.7, 0.05
+_X = (-0.906179845938664, -0.5384693101056831, 0.0, 0.5384693101056831, 0.906179845938664)
+_W = (0.23692688505618908, 0.47862867049936647, 0.5688888888888889, 0.47862867049936647, 0.23692688505618908)
+
+
+def sigmoid(s: float) -> float:
+    return 1 / (1 + math.exp(-s)) if s >= 0 else math.exp(s) / (1 + math.exp(s))
+
+
+def rise(log_odds: bool, low: float, high: float) -> float:
+    """F(b) - F(a), without cancellation where both probabilities are near 1."""
+    if not log_odds:
+        return high - low
+    if low > 0 and high > 0:
+        return sigmoid(-low) - sigmoid(-high)
+    return sigmoid(high) - sigmoid(low)
+
+
+def plain_sum(terms: Iterable[float]) -> float:
+    """The terms in their order; since Python 3.12, sum() compensates and so differs in the last digit."""
+    total = 0.0
+    for term in terms:
+        total += term
+    return total
+
+
+def cell_weights(log_odds: bool, h: float, s0: float, s1: float, d0: float, d1: float) -> tuple[float, float]:
+    """Weights of the gradients at both ends of a cell of width h; values s and slopes d at its ends."""
+    if not log_odds:
+        return h / 2, h / 2
+    span, e0, e1 = s1 - s0, d0 * h, d1 * h
+    cubic = span != 0 and 0 <= e0 / span <= 3 and 0 <= e1 / span <= 3
+    panels = min(64, max(1, math.ceil(abs(span) / 2)))
+    left = right = 0.0
+    for panel in range(panels):
+        for x, w in zip(_X, _W, strict=True):
+            t = (panel + (x + 1) / 2) / panels
+            slope = e0 + t * (3 * span - 2 * e0 - e1 + t * (e0 + e1 - 2 * span)) if cubic else span
+            p = sigmoid(-abs(s0 + t * slope))
+            weight = w / 2 / panels * h * p * (1 - p)
+            left += weight * (1 - t)
+            right += weight * t
+    return left, right
+
+
+@dataclass(eq=False)
+class Node:
+    alpha: float
+    value: float = math.nan
+    slope: float = math.nan
+    slot: int = -1
+    held: bool = False
+    users: int = 0
+    weight: float = 0.0
+
+
+@dataclass(eq=False)
+class Cell:
+    a: Node
+    m: Node
+    b: Node
+    parent_difference: dict[Node, float] = field(default_factory=dict)
+    two: dict[Node, float] = field(default_factory=dict)
+    difference: dict[Node, float] = field(default_factory=dict)
+    smooth: bool = False
+    error: float = math.inf
+    defect: float = 0.0
+
+    def combination(self) -> dict[Node, float]:
+        return add(self.two, self.difference, 1 / 3) if self.smooth else self.two
+
+
+def add(x: dict[Node, float], y: dict[Node, float], scale: float) -> dict[Node, float]:
+    out = dict(x)
+    for node, c in y.items():
+        out[node] = out.get(node, 0.0) + scale * c
+    return out
+
+
+@dataclass(eq=False)
+class Path:
+    index: int
+    nodes: list[Node] = field(default_factory=list)
+    leaves: list[Cell] = field(default_factory=list)
+    refining: list[tuple[Cell, Node, Node]] = field(default_factory=list)  # a leaf and the midpoints of its halves
+    fresh: list[Cell] = field(default_factory=list)  # left, right, left, right, ...
+    waiting: int = 0
+    closed_error: float = 0.0  # sum of squares
+    closed_defect: float = 0.0
+    used: int = 0
+
+
+class Planner:
+    def __init__(
+        self,
+        paths: int,
+        *,
+        rtol: float,
+        max_evals: int,
+        log_odds: bool = False,
+        factor: float | None = None,
+        max_rows: int = 1 << 20,
+        min_width: float = 2.0**-20,
+        noise: float = 0.0,
+    ) -> None:
+        self.rtol, self.max_evals, self.log_odds = rtol, max_evals, log_odds
+        self.factor = (1.0 if log_odds else 0.85) if factor is None else factor
+        self.max_rows, self.min_width, self.noise = max_rows, min_width, noise
+        self._total = paths
+        self._admitted = 0
+        self._open: dict[int, Path] = {}
+        self._pending: deque[tuple[Path, Node]] = deque()
+        self._free: list[int] = []
+        self.rows = 0  # rows in use
+        self.peak_rows = 0
+        self._capacity = 0
+        self._requests: list[tuple[Path, bool, dict[Node, float]]] = []
+        self._folds: list[tuple[int, dict[Node, float]]] = []
+        self._released: list[int] = []
+        self._finished: list[int] = []
+        self.error = np.full(paths, np.nan)
+        self.size = np.full(paths, np.nan)
+        self.n_evals = np.zeros(paths, dtype=np.int64)
+        self.converged = np.zeros(paths, dtype=bool)
+        self._records: dict[int, np.ndarray] = {}
+
+    # --- evaluations -------------------------------------------------------------------------------------------
+    def ask(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next pairs of (path, alpha), the same ones again until told."""
+        while len(self._pending) < rows and self._admitted < self._total:
+            if self._open and self.rows + len(self._pending) + len(START) > self.max_rows:
+                break
+            path = Path(self._admitted)
+            self._open[path.index] = path
+            self._admitted += 1
+            path.nodes = [Node(alpha) for alpha in START]
+            self._enqueue(path, path.nodes)
+        batch = list(self._pending)[:rows]
+        return np.array([p.index for p, _ in batch], dtype=np.int64), np.array([n.alpha for _, n in batch])
+
+    def tell(self, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+        """Values and slopes of the pairs last asked; returns the slots where their gradient rows go."""
+        slots = []
+        ready: dict[Path, None] = {}
+        for value, slope in zip(values, slopes, strict=True):
+            path, node = self._pending.popleft()
+            node.value, node.slope, node.slot, node.held = float(value), float(slope), self._take_slot(), True
+            slots.append(node.slot)
+            path.waiting -= 1
+            path.used += 1
+            if path.waiting == 0:
+                ready[path] = None
+        for path in ready:
+            self._grow(path)
+        return np.array(slots, dtype=np.int64)
+
+    # --- norms -------------------------------------------------------------------------------------------------
+    def combinations(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(paths, with_total, indptr, slots, coefficients) of the combinations whose L1 norms are needed."""
+        return csr([(p.index, total, c) for p, total, c in self._requests])
+
+    def tell_norms(self, norms: np.ndarray) -> None:
+        given = iter(norms.tolist())
+        rounds: dict[Path, list[float]] = {}
+        for path, _, _ in self._requests:
+            rounds.setdefault(path, []).append(next(given))
+        self._requests = []
+        for path, found in rounds.items():
+            self._judge(path, found)
+
+    # --- results -----------------------------------------------------------------------------------------------
+    def folds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """(paths, with_total, indptr, slots, coefficients) to add to the totals of the paths; then slots are free."""
+        out = csr([(index, False, c) for index, c in self._folds])
+        self._folds = []
+        self._free.extend(self._released)
+        self._released = []
+        return out
+
+    def finished(self) -> np.ndarray:
+        out, self._finished = np.array(self._finished, dtype=np.int64), []
+        return out
+
+    def record(self, path: int) -> np.ndarray:
+        """(n, 4): alpha, value, slope, weight of every node, by rising alpha."""
+        return self._records[path]
+
+    def stop(self) -> None:
+        """Finish every open path with what it has; a path whose first round is incomplete gets no result."""
+        self._pending.clear()
+        self._requests = []
+        for path in list(self._open.values()):
+            self._finish(path, converged=False)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+    def _enqueue(self, path: Path, nodes: list[Node]) -> None:
+        path.waiting += len(nodes)
+        self._pending.extend((path, node) for node in nodes)
+
+    def _take_slot(self) -> int:
+        self.rows += 1
+        self.peak_rows = max(self.peak_rows, self.rows)
+        if self._free:
+            return self._free.pop()
+        self._capacity += 1
+        return self._capacity - 1
+
+    def _halves(self, a: Node, m: Node, b: Node) -> dict[Node, float]:
+        return add(self._ends(a, m), self._ends(m, b), 1.0)
+
+    def _ends(self, a: Node, b: Node) -> dict[Node, float]:
+        w = cell_weights(self.log_odds, b.alpha - a.alpha, a.value, b.value, a.slope, b.slope)
+        return {a: w[0], b: w[1]}
+
+    def _cell(self, a: Node, m: Node, b: Node, parent: dict[Node, float]) -> Cell:
+        two = self._halves(a, m, b)
+        for node in (a, m, b):
+            node.users += 1
+        return Cell(a, m, b, parent, two, add(two, self._ends(a, b), -1.0))
+
+    def _grow(self, path: Path) -> None:
+        """All nodes of the round are there: make the new cells and ask for their norms."""
+        if not all(math.isfinite(n.value) and math.isfinite(n.slope) for n in path.nodes):
+            self._finish(path, converged=False)
+            return
+        if not path.refining:
+            n0, n1, n2, n3, n4 = path.nodes
+            parent = add(self._halves(n0, n2, n4), self._ends(n0, n4), -1.0)
+            path.fresh = [self._cell(n0, n1, n2, parent), self._cell(n2, n3, n4, parent)]
+        for cell, left, right in path.refining:
+            path.fresh.append(self._cell(cell.a, left, cell.m, cell.difference))
+            path.fresh.append(self._cell(cell.m, right, cell.b, cell.difference))
+        for cell, _, _ in path.refining:
+            self._drop(cell)
+        path.refining = []
+        total: dict[Node, float] = {}
+        for cell in path.leaves:
+            total = add(total, cell.combination(), 1.0)
+        for left, right in zip(path.fresh[::2], path.fresh[1::2], strict=True):
+            both = add(left.difference, right.difference, 1.0)
+            change = add({n: 4 * c for n, c in both.items()}, left.parent_difference, -1.0)
+            for wanted in (left.difference, right.difference, both, change):
+                self._requests.append((path, False, wanted))
+            total = add(add(total, left.two, 1.0), right.two, 1.0)
+        self._requests.append((path, True, total))
+
+    def _judge(self, path: Path, norms: list[float]) -> None:
+        for k, (left, right) in enumerate(zip(path.fresh[::2], path.fresh[1::2], strict=True)):
+            d_left, d_right, both, change = norms[4 * k : 4 * k + 4]
+            simpson = change / 3
+            for cell, own in ((left, d_left), (right, d_right)):
+                cell.smooth = simpson < SMOOTH * both
+                cell.defect = plain_sum(c * n.slope for n, c in cell.combination().items()) - rise(
+                    self.log_odds, cell.a.value, cell.b.value
+                )
+                estimate = TRUST * simpson / 2 if cell.smooth else self.factor * own
+                cell.error = max(estimate, abs(cell.defect) - self._floor(path))
+        path.leaves += path.fresh
+        path.fresh = []
+        size = norms[-1]
+        self.size[path.index] = size
+        gap = path.closed_defect + plain_sum(c.defect for c in path.leaves)
+        squares = path.closed_error + plain_sum(c.error * c.error for c in path.leaves)
+        excess = max(abs(gap) - self._floor(path), 0.0)
+        self.error[path.index] = math.sqrt(squares + excess * excess)
+        if not (math.isfinite(self.error[path.index]) and math.isfinite(size)):
+            self._finish(path, converged=False)
+        elif self.error[path.index] <= self.rtol * size:
+            self._finish(path, converged=True)
+        else:
+            self._refine(path, squares, size)
+
+    def _floor(self, path: Path) -> float:
+        """Below this a defect is rounding; a probability is at most 1."""
+        return self.noise * (1.0 if self.log_odds else max(abs(n.value) for n in path.nodes if n.slot >= 0))
+
+    def _refine(self, path: Path, squares: float, size: float) -> None:
+        aim = SHARE * self.rtol * size
+        goal = aim * aim
+        able = [c for c in path.leaves if c.b.alpha - c.a.alpha > 2 * self.min_width]
+        able.sort(key=lambda c: (-c.error, c.a.alpha))
+        chosen: list[Cell] = []
+        for cell in able:
+            if chosen and squares <= goal:
+                break
+            chosen.append(cell)
+            squares -= cell.error * cell.error
+        room = (self.max_evals - path.used) // 2
+        if not chosen or room < 1:
+            self._finish(path, converged=False)
+            return
+        chosen = chosen[:room]
+        self._close_negligible(path, chosen, size)
+        taken = {id(c) for c in chosen}
+        path.leaves = [c for c in path.leaves if id(c) not in taken]
+        for cell in chosen:
+            left, right = Node((cell.a.alpha + cell.m.alpha) / 2), Node((cell.m.alpha + cell.b.alpha) / 2)
+            path.nodes += [left, right]
+            path.refining.append((cell, left, right))
+            self._enqueue(path, [left, right])
+
+    def _close_negligible(self, path: Path, chosen: list[Cell], size: float) -> None:
+        """Fold cells whose error is far below their share: their rows need not stay."""
+        limit = NEGLIGIBLE * self.rtol * size / math.sqrt(len(path.leaves))
+        taken = {id(c) for c in chosen}
+        closing = [c for c in path.leaves if id(c) not in taken and c.error <= limit]
+        if not closing:
+            return
+        total: dict[Node, float] = {}
+        for cell in closing:
+            total = add(total, cell.combination(), 1.0)
+            path.closed_error += cell.error * cell.error
+            path.closed_defect += cell.defect
+        self._fold(path, total)
+        gone = {id(c) for c in closing}
+        path.leaves = [c for c in path.leaves if id(c) not in gone]
+        for cell in closing:
+            self._drop(cell)
+
+    def _fold(self, path: Path, total: dict[Node, float]) -> None:
+        for node, c in total.items():
+            node.weight += c
+        self._folds.append((path.index, total))
+
+    def _drop(self, cell: Cell) -> None:
+        for node in (cell.a, cell.m, cell.b):
+            node.users -= 1
+            if node.users == 0:
+                self._release(node)
+
+    def _release(self, node: Node) -> None:
+        if node.held:
+            node.held = False
+            self._released.append(node.slot)
+            self.rows -= 1
+
+    def _finish(self, path: Path, converged: bool) -> None:
+        # A round that was cut short falls back on the cells that it was to refine.
+        total: dict[Node, float] = {}
+        for cell in [*path.leaves, *path.fresh, *(cell for cell, _, _ in path.refining)]:
+            total = add(total, cell.combination(), 1.0)
+        if total:
+            self._fold(path, total)
+        for node in path.nodes:
+            self._release(node)
+        self.n_evals[path.index] = path.used
+        self.converged[path.index] = converged
+        told = sorted((n for n in path.nodes if n.slot >= 0), key=lambda n: n.alpha)
+        self._records[path.index] = np.array([(n.alpha, n.value, n.slope, n.weight) for n in told]).reshape(-1, 4)
+        self._finished.append(path.index)
+        del self._open[path.index]
+
+
+def csr(rows):  # type: ignore[no-untyped-def]
+    paths = np.array([index for index, _, _ in rows], dtype=np.int64)
+    total = np.array([flag for _, flag, _ in rows], dtype=bool)
+    counts = [len(c) for _, _, c in rows]
+    slots = np.array([n.slot for _, _, c in rows for n in c], dtype=np.int64)
+    coefficients = np.array([v for _, _, c in rows for v in c.values()], dtype=np.float64)
+    return paths, total, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), slots, coefficients

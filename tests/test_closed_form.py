@@ -1,0 +1,92 @@
+"""Models with a closed form are explained exactly, without being asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pyig
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+
+def net(activation: nn.Module | None = None) -> nn.Sequential:
+    torch.manual_seed(0)
+    middle = [activation] if activation is not None else []
+    return nn.Sequential(nn.Linear(6, 9), *middle, nn.Linear(9, 3)).double().eval()
+
+
+def points(count: int = 8) -> torch.Tensor:
+    return torch.randn(count, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("activation", [nn.GELU(), nn.Tanh(), nn.Sigmoid(), nn.Softplus()])
+@pytest.mark.parametrize("target", [1, "top2"])
+@pytest.mark.parametrize("baselines", [None, 0.3, [0.0, 1.0]])
+def test_one_bent_layer_is_exact(activation: nn.Module, target: object, baselines: object) -> None:
+    explainer = pyig.IntegratedGradients(net(activation))
+    found = explainer.explain(points(), baselines, target)
+    wanted = explainer.explain(points(), baselines, target, n_steps=200)
+    assert found.meta["method"] == "exact"
+    assert found.converged.all()
+    np.testing.assert_allclose(found.attributions, wanted.attributions, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(found.deltas, 0, atol=1e-13)
+
+
+def test_kinks_are_exact_too() -> None:
+    explainer = pyig.IntegratedGradients(net(nn.ReLU()))
+    found = explainer.explain(points(), target=0, contrast=2)
+    wanted = explainer.explain(points(), target=0, contrast=2, method="riemann_middle", n_steps=20_000)
+    np.testing.assert_allclose(found.attributions, wanted.attributions, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found.deltas, 0, atol=1e-13)
+
+
+def test_an_affine_model_needs_one_gradient() -> None:
+    found = pyig.IntegratedGradients(net()).explain(points(), target=1)
+    assert found.n_evals.tolist() == [1] * 8
+    assert found.meta["method"] == "exact"
+
+
+def test_batches_give_the_same() -> None:
+    explainer = pyig.IntegratedGradients(net(nn.GELU()))
+    wanted = explainer.explain(points(), [0.0, 1.0], 1).attributions
+    np.testing.assert_allclose(
+        explainer.explain(points(), [0.0, 1.0], 1, batch_size=3).attributions, wanted, atol=1e-15
+    )
+
+
+def test_a_model_that_has_changed_is_looked_at_again() -> None:
+    model = net(nn.GELU())
+    explainer = pyig.IntegratedGradients(model)
+    explainer.explain(points(), target=1)
+    model[2] = nn.Linear(9, 3).double()
+    found = explainer.explain(points(), target=1)
+    np.testing.assert_allclose(found.deltas, 0, atol=1e-13)
+    model[1] = nn.Sequential(nn.GELU(), nn.Linear(9, 9), nn.GELU()).double()
+    assert explainer.explain(points(), target=1).meta["method"] == "adaptive"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"n_steps": 50}, {"method": "adaptive"}, {"value": "probability"}, {"layer": "0"}, {"target": lambda z: z[:, 0]}],
+)
+def test_what_asks_for_something_else_gets_it(options: dict[str, object]) -> None:
+    found = pyig.IntegratedGradients(net(nn.GELU())).explain(points(), **{"target": 1, **options})
+    assert found.meta["method"] != "exact"
+
+
+def test_exact_is_refused_with_the_reason() -> None:
+    deep = nn.Sequential(net(nn.GELU()), nn.GELU(), nn.Linear(3, 2).double())
+    with pytest.raises(pyig.InputError, match="more than one nonlinear operation"):
+        pyig.IntegratedGradients(deep).explain(points(), method="exact")
+
+
+def test_the_model_stays_as_it_was() -> None:
+    model = net(nn.GELU())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    outputs = model(points())
+    pyig.IntegratedGradients(model).explain(points(), target=1)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in model.parameters())
+    assert torch.equal(model(points()), outputs)
