@@ -5,7 +5,7 @@ class from the zero baseline, and every result is compared with a midpoint rule 
 gradients per sample (all waste included), P95 of the relative L1 error, the share that claims to have converged and
 misses, the share that does not converge; and the smallest Gauss-Legendre and midpoint rules that reach the tolerance.
 
-    python benchmarks/adaptive.py [--quick] [--rtol 0.01] [--seed 0]
+    python benchmarks/adaptive.py [--quick] [--families "MLP GELU" ...] [--rtol 0.01] [--seed 0]
 """
 
 from __future__ import annotations
@@ -128,6 +128,7 @@ def measure(name: str, model: nn.Module, x: torch.Tensor, value: str | None, rto
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="two families, few samples")
+    parser.add_argument("--families", nargs="+", choices=list(FAMILIES), help="these alone")
     parser.add_argument("--rtol", type=float, default=0.01)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -139,8 +140,8 @@ def main() -> None:
     print(f"rtol {options.rtol}, seed {options.seed}, {samples} held-out digits, zero baseline, predicted class")
     head = f"{'family':14s} {'F':12s} {'grads':>7s} {'P95 %':>8s} {'missed%':>7s} {'open %':>7s}"
     print(f"{head} {'GL':>9s} {'midpoint':>9s}")
-    families = list(FAMILIES.items())[:: 4 if options.quick else 1]
-    for name, build in families:
+    for name in options.families or list(FAMILIES)[:: 4 if options.quick else 1]:
+        build = FAMILIES[name]
         model = train(build, images[:1400], labels[:1400], 60 if options.quick else 400, options.seed)
         for value in (None, "probability"):
             print(measure(name, model, images[-samples:], value, options.rtol, rules=not options.quick), flush=True)
