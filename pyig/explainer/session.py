@@ -174,7 +174,8 @@ class Session:
         if isinstance(known, Refusal):
             return known
         found = closed_form(self._backend, self._model, stage.forward, stop, start, fixed, known)
-        self._memory[key] = found
+        if not getattr(self._model, "training", False):  # eval() may open what training mode closes
+            self._memory[key] = found
         return found
 
     def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:

@@ -70,7 +70,9 @@ class ExactRun:
             own = np.arange(self._done, min(self._done + rows, len(self._paths)))
             self._evaluator.sizer.trying(len(own))
             stop = [backend.take(leaf, ends.stop_rows[own]) for leaf in ends.stop]
-            start = [backend.take(leaf, ends.start_rows[own]) for leaf in ends.start]
+            start_rows = ends.start_rows[own]
+            shared = bool((start_rows == start_rows[0]).all())  # then the form runs the baseline once
+            start = [backend.take(leaf, start_rows[:1] if shared else start_rows) for leaf in ends.start]
             fixed = [backend.take(tensor, ends.stop_rows[own]) for tensor in self._paths.fixed]
             index = [backend.from_numpy(flat[own], stop[0]) for flat in self._paths.index]
             return own, self._form.evaluate(stop, start, fixed).attributions(*index)
