@@ -29,7 +29,8 @@ def blocks(document: str, language: str) -> list[str]:
 
 def test_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks("README.md", "python")
+    code = "".join(blocks("README.md", "python"))  # one after the other, as a reader would
+    assert code.count("explain(") > 3
     exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
     assert "completeness gap" in capsys.readouterr().out
     assert (tmp_path / "flowers.html").stat().st_size > 1000
