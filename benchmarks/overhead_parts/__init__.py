@@ -1,0 +1,1 @@
+"""What `overhead.py` compares: models, the bare gradients, and the other libraries."""
