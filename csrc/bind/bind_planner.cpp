@@ -30,7 +30,8 @@ py::tuple tuple_of(const Combinations& sums) {
 
 Planner make_planner(std::int64_t paths, double rtol, std::int64_t max_evals, bool log_odds,
                      std::optional<double> factor, std::int64_t max_rows, double min_width, double noise) {
-    return Planner({{rtol, max_evals, log_odds, factor.value_or(log_odds ? 1.0 : 0.85), min_width, noise}, paths, max_rows});
+    return Planner(
+        {{rtol, max_evals, log_odds, factor.value_or(log_odds ? 1.0 : 0.85), min_width, noise}, paths, max_rows});
 }
 
 py::tuple ask(Planner& planner, std::int64_t rows) {
