@@ -58,10 +58,11 @@ def python(code: str, **env: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.parametrize("how", [{"n_steps": 50}, {"method": "adaptive"}])
 @pytest.mark.parametrize("value", ["output", "probability", "log_odds"])
-def test_keras_and_torch_agree(value: str) -> None:
+def test_keras_and_torch_agree(value: str, how: dict[str, Any]) -> None:
     x = X.astype(np.float32)
-    options: dict[str, Any] = {"target": 1, "baselines": START, "value": value, "output_kind": "logits"}
+    options: dict[str, Any] = {"target": 1, "baselines": START, "value": value, "output_kind": "logits", **how}
     ours = pyig.IntegratedGradients(keras_net()).explain(x, **options)
     theirs = pyig.IntegratedGradients(torch_net()).explain(x, **options)
     np.testing.assert_allclose(ours.attributions, theirs.attributions, rtol=0, atol=1e-6)
@@ -167,7 +168,7 @@ def test_inputs_of_the_wrong_kind_are_named_with_their_cure() -> None:
 
 def test_attribute_gives_tensors_in_the_dtype_of_the_input() -> None:
     found, delta = pyig.IntegratedGradients(keras_net()).attribute(
-        tf.constant(X, tf.float32), target=2, return_convergence_delta=True
+        tf.constant(X, tf.float32), target=2, n_steps=50, return_convergence_delta=True
     )
     assert isinstance(found, tf.Tensor)
     assert found.dtype == tf.float32
@@ -209,7 +210,7 @@ def test_frozen_and_recurrent_and_convolution_models_complete() -> None:
         ),
     ):
         model.trainable = False
-        explained = pyig.IntegratedGradients(model).explain(RNG.normal(size=shape), target=1)
+        explained = pyig.IntegratedGradients(model).explain(RNG.normal(size=shape), target=1, n_steps=50)
         assert np.abs(explained.deltas).max() < 1e-5
         assert not model.trainable
 
@@ -233,11 +234,11 @@ def test_a_model_on_another_device_is_explained_there() -> None:
                 return self.inner(x)
         x = np.ones((4, 3), np.float32)
         ig = pyig.IntegratedGradients(Spy())
-        a = ig.explain(x, target=0)
-        b = pyig.IntegratedGradients(model).explain(x, target=0)
+        a = ig.explain(x, target=0, n_steps=50)
+        b = pyig.IntegratedGradients(model).explain(x, target=0, n_steps=50)
         outside = tf.zeros(()).device[-5:]
         with tf.device("/GPU:7"):  # soft placement: there is none, so this is the first CPU
-            c = pyig.IntegratedGradients(model).explain(x, target=0)
+            c = pyig.IntegratedGradients(model).explain(x, target=0, n_steps=50)
         same = bool(np.array_equal(a.attributions, b.attributions) and np.array_equal(b.attributions, c.attributions))
         print(json.dumps([b.meta["device"], sorted(set(seen)), outside, same, float(abs(b.deltas).max())]))
         """
@@ -258,15 +259,15 @@ def test_keras_on_torch_belongs_to_torch() -> None:
         model = keras.Model(a, layers.Dense(2)(layers.Dropout(0.5)(total)))
         before = model(np.ones((2, 4), "float32")).detach().numpy()
         ig, x = pyig.IntegratedGradients(model), np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
-        whole = ig.explain(x, target=1)
+        whole = ig.explain(x, target=1, n_steps=50)
         gaps = [float(abs(whole.deltas).max())]
         notes = []
         for layer in ("first", "second", "a"):
             for to_inputs in (False, True)[: 1 if layer == "a" else 2]:
-                part = ig.explain(x, target=1, layer=layer, attribute_to_layer_inputs=to_inputs)
+                part = ig.explain(x, target=1, n_steps=50, layer=layer, attribute_to_layer_inputs=to_inputs)
                 gaps.append(float(abs(part.deltas).max()))
                 notes += part.meta["notes"]
-        at_input = ig.explain(x, target=1, layer="first", attribute_to_layer_inputs=True)
+        at_input = ig.explain(x, target=1, n_steps=50, layer="first", attribute_to_layer_inputs=True)
         class Sub(keras.Model):
             def __init__(self):
                 super().__init__()
@@ -275,7 +276,7 @@ def test_keras_on_torch_belongs_to_torch() -> None:
                 h = self.one(x)
                 return self.three(self.two(h) + h)
         sub = Sub()
-        part = pyig.IntegratedGradients(sub).explain(x, target=1, layer="two")
+        part = pyig.IntegratedGradients(sub).explain(x, target=1, n_steps=50, layer="two")
         gaps.append(float(abs(part.deltas).max()))
         notes += part.meta["notes"]
         after = model(np.ones((2, 4), "float32")).detach().numpy()
