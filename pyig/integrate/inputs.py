@@ -126,9 +126,17 @@ def _one(inputs: Inputs, given: Any, rng: np.random.Generator, positions: Sequen
             out.append(leaf)
             continue
         item = backend.to_numpy(item) if backend.is_tensor(item) and not isinstance(item, (int, float)) else item
-        array = baseline_leaf(item, backend.to_numpy(leaf), rng, inputs.names[i])
+        computed = isinstance(item, str) or callable(item)
+        x = backend.to_numpy(leaf) if computed else _outline(backend, leaf)
+        array = baseline_leaf(item, x, rng, inputs.names[i])
         out.append(backend.cast_like(backend.from_numpy(array, leaf), leaf))
     return out
+
+
+def _outline(backend: Backend, leaf: Tensor) -> np.ndarray[Any, Any]:
+    """Return the shape and dtype of a leaf as numpy, without its values: on a device they are far away."""
+    shape = tuple(int(n) for n in leaf.shape)
+    return np.broadcast_to(np.zeros((), backend.to_numpy(leaf[:0]).dtype), shape)
 
 
 def _in_order(given: Any, columns: Sequence[Any]) -> Any:
