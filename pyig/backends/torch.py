@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pyig.backends.torch_guard import frozen, guarded
 from pyig.contracts import Forward, Head, Ints
 from pyig.errors import InputTypeError, ModelError
 
@@ -60,8 +59,8 @@ class TorchBackend:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             if self._module is not None:
-                stack.enter_context(_frozen(self._module))
-                stack.enter_context(_guarded(self._module))
+                stack.enter_context(frozen(self._module))
+                stack.enter_context(guarded(self._module))
             yield
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
@@ -287,58 +286,3 @@ class TorchBackend:
 
 def _widest(tensor: torch.Tensor) -> torch.dtype:
     return torch.float32 if tensor.device.type == "mps" else torch.float64
-
-
-_lock = threading.Lock()
-_freezes: dict[int, int] = {}
-
-
-@contextmanager
-def _frozen(module: torch.nn.Module) -> Iterator[None]:
-    """Switch `requires_grad` off; counted per parameter, so that threads which share a model restore it once."""
-    with _lock:
-        mine = [p for p in module.parameters() if p.requires_grad or id(p) in _freezes]
-        for parameter in mine:
-            _freezes[id(parameter)] = _freezes.get(id(parameter), 0) + 1
-            parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        with _lock:
-            for parameter in mine:
-                _freezes[id(parameter)] -= 1
-                if not _freezes[id(parameter)]:
-                    del _freezes[id(parameter)]
-                    parameter.requires_grad_(True)
-
-
-@contextmanager
-def _guarded(module: torch.nn.Module) -> Iterator[None]:
-    """Restore buffers and random state of a model in training mode; let cuDNN's recurrent layers run backward."""
-    recurrent = any(isinstance(m, torch.nn.RNNBase) and not m.training for m in module.modules())
-    with ExitStack() as stack:
-        if recurrent:  # cuDNN runs its backward in training mode only; the native kernels have no such limit
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        if not any(m.training for m in module.modules()):
-            yield
-            return
-        if any(m.training and _depends_on_training(m) for m in module.modules()):
-            warnings.warn(
-                "the model is in training mode: dropout or batch statistics make its outputs depend on chance and on "
-                "the batch. Call model.eval() first",
-                UserWarning,
-                stacklevel=2,
-            )
-        saved = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-        stack.enter_context(torch.random.fork_rng())
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, copy in saved:
-                    buffer.copy_(copy)
-
-
-def _depends_on_training(module: torch.nn.Module) -> bool:
-    dropout = getattr(module, "p", 0.0) if "Dropout" in type(module).__name__ else getattr(module, "dropout", 0.0)
-    return bool(getattr(module, "track_running_stats", False)) or (isinstance(dropout, float) and dropout > 0)
