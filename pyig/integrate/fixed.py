@@ -107,11 +107,14 @@ class FixedRun:
         rule, results = self._scheme.rule, self._paths.ends.results
         known = seen == self._scheme.steps
         evaluated = known[:, None] | np.isfinite(self._values)
-        counts, values, slopes = (np.zeros((results, self._scheme.steps)) for _ in range(3))
-        rows = self._paths.ends.result_rows
-        np.add.at(counts, rows, evaluated)
-        np.add.at(values, rows, np.where(evaluated, self._values, 0.0))
-        np.add.at(slopes, rows, np.where(evaluated, self._slopes, 0.0))
+        # The paths of a result lie side by side for `add.reduceat`, whatever their order in the plan.
+        order = np.argsort(self._paths.ends.result_rows, kind="stable")
+        first = np.concatenate([[0], np.cumsum(self._shares)[:-1]])
+        counts, values, slopes = (
+            np.add.reduceat(np.where(evaluated, part, 0.0)[order], first)
+            for part in (1.0, self._values, self._slopes)
+        )
         with np.errstate(divide="ignore", invalid="ignore"):
             table = np.stack(np.broadcast_arrays(rule.nodes, values / counts, slopes / counts, rule.weights), axis=-1)
-        return [table[row][counts[row] > 0] for row in range(results)]
+        whole = (counts > 0).all(axis=1)
+        return [table[row] if whole[row] else table[row][counts[row] > 0] for row in range(results)]

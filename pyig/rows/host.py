@@ -24,6 +24,7 @@ class HostRows:
         self._slots = Slots(len(ends.stop_rows))
         self._start = [matrix(backend.to_numpy(leaf)) for leaf in ends.start]
         self._stop = [matrix(backend.to_numpy(leaf)) for leaf in ends.stop]
+        self._one_each = ends.results == len(ends.result_rows)
         self._totals = [np.zeros((0, weight_rows, leaf.shape[1])) for leaf in self._stop]
         self._results = [np.zeros((ends.results, weight_rows, leaf.shape[1])) for leaf in self._stop]
         self._buffers = [np.empty((0, leaf.shape[1]), leaf.dtype) for leaf in self._stop]
@@ -67,8 +68,8 @@ class HostRows:
             done = self._totals[leaf][slots] * step[:, None]
             self._totals[leaf][slots] = 0.0
             targets = self._ends.result_rows[paths]
-            if len(np.unique(targets)) == len(targets):
-                self._results[leaf][targets] += done
+            if self._one_each:
+                self._results[leaf][targets] = done
                 continue
             for row, target in zip(done, targets, strict=True):
                 self._results[leaf][target] += row

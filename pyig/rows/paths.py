@@ -45,7 +45,11 @@ class Slots:
 
     def open(self, paths: Ints) -> Ints:
         """Return the slots of the paths, giving one to each path that has none."""
-        new = np.unique(paths[self._of[paths] < 0])
+        new = paths[self._of[paths] < 0]
+        if len(new) and (new[1:] >= new[:-1]).all():  # as a plan gives them: no need to sort
+            new = new[np.concatenate([[True], new[1:] != new[:-1]])]
+        else:
+            new = np.unique(new)
         missing = len(new) - len(self._free)
         if missing > 0:
             self._free.extend(range(self.capacity, self.capacity + missing))
