@@ -29,7 +29,7 @@ def saliency(case: Case, n: int) -> Call:
     """One sample a call: its interface knows no batch."""
     import saliency.core as core
 
-    def gradients(points: Any, args: Any = None, expected_keys: Any = None) -> dict[str, Any]:
+    def gradients(points: Any, call_model_args: Any = None, expected_keys: Any = None) -> dict[str, Any]:
         leaf = torch.as_tensor(points, dtype=torch.float32).requires_grad_()
         (grad,) = torch.autograd.grad(case.model(leaf)[:, case.target].sum(), leaf)
         return {core.INPUT_OUTPUT_GRADIENTS: grad.numpy()}
