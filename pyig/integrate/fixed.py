@@ -111,10 +111,9 @@ class FixedRun:
         order = np.argsort(self._paths.ends.result_rows, kind="stable")
         first = np.concatenate([[0], np.cumsum(self._shares)[:-1]])
         counts, values, slopes = (
-            np.add.reduceat(np.where(evaluated, part, 0.0)[order], first)
-            for part in (1.0, self._values, self._slopes)
+            np.add.reduceat(np.where(evaluated, part, 0.0)[order], first) for part in (1.0, self._values, self._slopes)
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             table = np.stack(np.broadcast_arrays(rule.nodes, values / counts, slopes / counts, rule.weights), axis=-1)
-        whole = (counts > 0).all(axis=1)
+        whole = np.asarray((counts > 0).all(axis=1))
         return [table[row] if whole[row] else table[row][counts[row] > 0] for row in range(results)]
