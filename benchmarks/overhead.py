@@ -65,8 +65,8 @@ def check(case: Case, n: int) -> None:
         assert apart < 1e-3, f"{case.name}: attributions differ by {apart:.1e} of their size"
 
 
-def show(short: str, case: Case, timings: dict[str, Timing]) -> list[str]:
-    """Print the table of one model, and return what misses its target."""
+def show(short: str, case: Case, timings: dict[str, Timing], judge: bool) -> list[str]:
+    """Print the table of one model, and return what misses its target; small sizes are not judged."""
     rows = [
         (name, show_seconds(t.median), show_seconds(t.best), f"{t.over(timings['bare, best chunk']):.2f}",
          f"{t.over(timings['pyig']):.2f}")
@@ -75,7 +75,7 @@ def show(short: str, case: Case, timings: dict[str, Timing]) -> list[str]:
     print(f"\n{case.name}, {N} gradients per row")
     print(table(["", "median", "best", "/ bare, best chunk", "/ pyig"], rows))
     missed = []
-    for one, other, limit, sign in TARGETS[short]:
+    for one, other, limit, sign in TARGETS[short] if judge else ():
         ratio = timings[one].over(timings[other])
         kept = ratio <= limit if sign == "<=" else ratio >= limit
         line = f"{one} / {other} = {ratio:.2f}, wanted {sign} {limit}"
@@ -99,7 +99,7 @@ def memory(quick: bool, threads: int) -> list[str]:
         few, many = (growth(who, short, steps, quick, threads) for steps in (n, 10 * n))
         name = cases(quick)[short].name
         rows.append((f"{who}, {name}", f"{few:.0f} MiB", f"{many:.0f} MiB", f"{many / max(few, 1e-9):.2f}"))
-        if who == "pyig" and many > FLAT * few + 1:
+        if who == "pyig" and not quick and many > FLAT * few:
             missed.append(f"memory, {name}: {many / few:.2f}, wanted <= {FLAT}")
     print("\nGrowth of the process' peak memory during the first call")
     print(table(["", f"n = {n}", f"n = {10 * n}", "ratio"], rows))
@@ -132,12 +132,13 @@ def main() -> None:
         check(case, N)
         calls = contestants(short, case, N)
         rounds = args.rounds or (3 if args.quick else {"mlp": 41, "cnn": 15, "image": 15}[short])
-        missed += show(short, case, interleave(calls, rounds=rounds))
+        missed += show(short, case, interleave(calls, rounds=rounds), judge=not args.quick)
         if args.profile:
             profile(calls["pyig"])
     if args.only in (None, "memory"):
         missed += memory(args.quick, args.threads)
-    print("\n" + ("\n".join(["missed:", *missed]) if missed else "every target is kept"))
+    verdict = "small sizes: no target is judged" if args.quick else "every target is kept"
+    print("\n" + ("\n".join(["missed:", *missed]) if missed else verdict))
     print(machine())
 
 

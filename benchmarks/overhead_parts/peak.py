@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 from pathlib import Path
@@ -20,7 +21,10 @@ from overhead_parts.peers import captum
 
 
 def peak() -> int:
-    """Peak resident memory so far, in bytes; macOS counts in bytes, Linux in KiB."""
+    """Peak resident memory so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage of Linux counts what the parent had when it started this process
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024  # type: ignore[index]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
