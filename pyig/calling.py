@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from pyig.contracts import Backend, Split, Tensor
+from pyig.contracts import Backend, Prefix, Split, Tensor
 from pyig.errors import InputError, ModelError
 from pyig.tree import LEAF, Spec, unflatten
 
@@ -75,6 +75,26 @@ class LayerForward:
         held, moving = iter(fixed[:still]), iter(points)
         leaves = [next(moving) if i in self.moving else next(held) for i in range(len(points) + still)]
         return row_by_row(select_output(self.split.after(leaves, fixed[still:]), self.output, self.backend), points)
+
+
+@dataclass(frozen=True, eq=False)
+class PrefixForward:
+    """The part of the model behind its affine prefix, as a function of the frontier.
+
+    Equal only for the very same prefix: what a backend traced for one serves the next call that is given it again.
+    """
+
+    prefix: Prefix
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PrefixForward) and other.prefix is self.prefix
+
+    def __hash__(self) -> int:
+        return id(self.prefix)
+
+    def __call__(self, points: Sequence[Tensor], fixed: Sequence[Tensor]) -> Tensor:
+        """Return the explained output; `points` is the frontier alone."""
+        return self.prefix.suffix(points[0], fixed)
 
 
 def call_spec(spec: Spec) -> Spec:

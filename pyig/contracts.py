@@ -1,4 +1,4 @@
-"""The Protocols that a contributor meets: Backend, Head, Rows, Split, View.
+"""The Protocols that a contributor meets: Backend, Head, Prefix, Rows, Split, View.
 
 Shapes: R rows of one model call, N samples, P paths (sample x target x baseline), L weight rows, C outputs per row.
 A *tensor* is whatever the framework uses; a *leaf* is one tensor of the user's input structure.
@@ -54,6 +54,32 @@ class Split(Protocol):
 
     def after(self, points: Sequence[Tensor], context: Sequence[Tensor]) -> Any:
         """Run the rest, differentiable in the points; return the model's raw output."""
+        ...
+
+
+class Prefix(Protocol):
+    """A model cut behind its affine part: the path is straight at the cut too, and runs there."""
+
+    @property
+    def macs_per_row(self) -> float:
+        """Multiply-adds per row that the cut saves."""
+        ...
+
+    @property
+    def frontier_floats(self) -> int:
+        """Elements per row of the tensor at the cut."""
+        ...
+
+    def forward(self, points: Sequence[Tensor], fixed: Sequence[Tensor]) -> Tensor:
+        """Return the frontier for the points, without a gradient."""
+        ...
+
+    def suffix(self, frontier: Tensor, fixed: Sequence[Tensor]) -> Tensor:
+        """Return the explained outputs for rows of the frontier, differentiable."""
+        ...
+
+    def pullback(self, points: Sequence[Tensor], fixed: Sequence[Tensor], gradient: Tensor) -> list[Tensor]:
+        """Return the gradient with respect to the points for one with respect to the frontier."""
         ...
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pyig.contracts import Backend, Forward, Split, Tensor
+from pyig.contracts import Backend, Forward, Prefix, Split, Tensor
 from pyig.errors import InputTypeError
 from pyig.registry import Registry
 from pyig.structure.refusal import Refusal
 
 SPLITS = Registry("structure", {"torch": "pyig.structure.torch:split", "keras": "pyig.structure.keras:split"})
+PREFIXES = Registry("affine prefix", {"torch": "pyig.structure.torch_hoisting:hoisting"})
 CLOSED_FORMS = Registry("closed form", {"torch": "pyig.structure.torch_closed_form:closed_form"})
 
 
@@ -38,6 +39,51 @@ def closed_form(
     if backend.name not in CLOSED_FORMS:
         return Refusal(f"closed forms are not looked for in models of backend {backend.name!r}")
     return CLOSED_FORMS[backend.name](model, forward, points, starts, fixed, known)
+
+
+def find_prefix(
+    backend: Backend,
+    model: Any,
+    forward: Forward,
+    points: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    fixed: Sequence[Tensor],
+    evaluations: float,
+    explicit: Any = None,
+    known: Any = None,
+) -> Prefix | Refusal:
+    """Find the affine prefix of the model, checked against the model itself; a `Refusal` says why there is none.
+
+    Parameters
+    ----------
+    forward : callable
+        The model as the engine calls it; hashable.
+    points, starts, fixed : sequence of tensor (N, ...), (1 or N, ...), (N, ...)
+        Ends of a few paths, and what does not move; one sample is enough.
+    evaluations : float
+        Gradient evaluations that the call is expected to spend, over all samples: whether it pays depends on them.
+    explicit : layer object, str, or callable, optional
+        The layer whose output is the frontier: the user says that all before it is affine, and that it pays. Whether it
+        is affine is checked all the same.
+    known : Prefix, optional
+        What an earlier call with the same `explicit` found: it is compared with the model again before it is used.
+
+    Returns
+    -------
+    Prefix or Refusal
+        A refusal that is not `lasting` is due to `evaluations` alone, and nothing to remember.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        `explicit` names no layer of the model.
+    """
+    if backend.name not in PREFIXES:
+        return Refusal(f"affine prefixes are not looked for in models of backend {backend.name!r}")
+    found: Prefix | Refusal = PREFIXES[backend.name](
+        backend, model, forward, points, starts, fixed, evaluations, explicit, known
+    )
+    return found
 
 
 def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Split:

@@ -73,5 +73,16 @@ def pays(place: Place, inputs: Place, total: float, evaluations: float) -> bool:
     return moved < (1 - LEAST_SHARE) * plain and evaluations * (plain - moved) > CHECK_EVALUATIONS * plain
 
 
+def search_pays(evaluations: float) -> bool:
+    """Tell whether any prefix could pay, so that it is worth looking for one.
+
+    Examples
+    --------
+    >>> search_pays(8), search_pays(800)
+    (False, True)
+    """
+    return evaluations > CHECK_EVALUATIONS
+
+
 def _cost(place: Place, total: float) -> float:
     return 2.0 * (total - place.macs) + FLOAT_COST * place.floats

@@ -13,6 +13,8 @@ class Refusal:
     ----------
     reason : str
         Half a sentence for the report: why the plain path is taken.
+    lasting : bool
+        Whether the model is the reason; otherwise a later call, with more samples, is to ask again.
 
     Examples
     --------
@@ -21,6 +23,10 @@ class Refusal:
     """
 
     reason: str
+    lasting: bool = True
 
     def __bool__(self) -> bool:
         return False
+
+
+DOES_NOT_PAY = Refusal("for so few evaluations, or so small a part of the model, it does not pay", lasting=False)
