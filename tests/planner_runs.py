@@ -22,6 +22,7 @@ class AnyPlanner(Protocol):
 
     rows: int
     peak_rows: int
+    most_rows: int
     error: Floats
     size: Floats
     n_evals: Ints
@@ -176,7 +177,9 @@ def stumble(loop: Loop, random: Random, most_steps: int | None = None) -> None:
         loop.answer(paths[:count], alphas[:count])
         waiting = len(planner.combinations()[0])
         if not len(paths) and not waiting:
-            return
+            loop.settle()  # rows that are not yet free for reuse hold rounds back
+            if not len(planner.ask(1)[0]):
+                return
         if random.random() < 0.8 or not len(paths):
             loop.settle()
             planner.tell_norms(loop.measure())

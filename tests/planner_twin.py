@@ -104,6 +104,7 @@ class Path:
     refining: list[tuple[Cell, Node, Node]] = field(default_factory=list)  # a leaf and the midpoints of its halves
     fresh: list[Cell] = field(default_factory=list)  # left, right, left, right, ...
     waiting: int = 0
+    rows: int = 0  # held or granted
     closed_error: float = 0.0  # sum of squares
     closed_defect: float = 0.0
     used: int = 0
@@ -124,10 +125,12 @@ class Planner:
     ) -> None:
         self.rtol, self.max_evals, self.log_odds = rtol, max_evals, log_odds
         self.factor = (1.0 if log_odds else 0.85) if factor is None else factor
-        self.max_rows, self.min_width, self.noise = max_rows, min_width, noise
+        self.min_width, self.noise = min_width, noise
+        self.most_rows = max(max_rows, max_evals)
         self._total = paths
         self._admitted = 0
         self._open: dict[int, Path] = {}
+        self._waiting: deque[tuple[Path, list[Node]]] = deque()
         self._pending: deque[tuple[Path, Node]] = deque()
         self._free: list[int] = []
         self.rows = 0  # rows in use
@@ -146,14 +149,16 @@ class Planner:
     # --- evaluations -------------------------------------------------------------------------------------------
     def ask(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The next pairs of (path, alpha), the same ones again until told."""
-        while len(self._pending) < rows and self._admitted < self._total:
-            if self._open and self.rows + len(self._pending) + len(START) > self.max_rows:
+        self._grant()
+        while len(self._pending) < rows and self._admitted < self._total and not self._waiting:
+            if not self._fits(self._admitted, len(START)):
                 break
             path = Path(self._admitted)
             self._open[path.index] = path
             self._admitted += 1
             path.nodes = [Node(alpha) for alpha in START]
             self._enqueue(path, path.nodes)
+            self._grant()
         batch = list(self._pending)[:rows]
         return np.array([p.index for p, _ in batch], dtype=np.int64), np.array([n.alpha for _, n in batch])
 
@@ -193,6 +198,7 @@ class Planner:
         out = csr([(index, False, c) for index, c in self._folds])
         self._folds = []
         self._free.extend(self._released)
+        self.rows -= len(self._released)
         self._released = []
         return out
 
@@ -206,6 +212,7 @@ class Planner:
 
     def stop(self) -> None:
         """Finish every open path with what it has; a path whose first round is incomplete gets no result."""
+        self._waiting.clear()
         self._pending.clear()
         self._requests = []
         for path in list(self._open.values()):
@@ -214,6 +221,26 @@ class Planner:
     # --- inside ------------------------------------------------------------------------------------------------
     def _enqueue(self, path: Path, nodes: list[Node]) -> None:
         path.waiting += len(nodes)
+        self._waiting.append((path, nodes))
+
+    def _grant(self) -> None:
+        """Rows for the rounds that wait: in their order while they fit, and for the oldest path out of turn."""
+        while self._waiting and self._fits(self._waiting[0][0].index, len(self._waiting[0][1])):
+            self._queue(*self._waiting.popleft())
+        for path, nodes in list(self._waiting):
+            if path.index == min(self._open) and self._fits(path.index, len(nodes)):
+                self._waiting.remove((path, nodes))
+                self._queue(path, nodes)
+
+    def _fits(self, path: int, rows: int) -> bool:
+        everything = self.rows + len(self._pending)
+        oldest = min(self._open, default=path)
+        if path == oldest:
+            return everything + rows <= self.most_rows
+        return everything - self._open[oldest].rows + rows + self.max_evals <= self.most_rows
+
+    def _queue(self, path: Path, nodes: list[Node]) -> None:
+        path.rows += len(nodes)
         self._pending.extend((path, node) for node in nodes)
 
     def _take_slot(self) -> int:
@@ -250,7 +277,7 @@ class Planner:
             path.fresh.append(self._cell(cell.a, left, cell.m, cell.difference))
             path.fresh.append(self._cell(cell.m, right, cell.b, cell.difference))
         for cell, _, _ in path.refining:
-            self._drop(cell)
+            self._drop(path, cell)
         path.refining = []
         total: dict[Node, float] = {}
         for cell in path.leaves:
@@ -316,7 +343,7 @@ class Planner:
             left, right = Node((cell.a.alpha + cell.m.alpha) / 2), Node((cell.m.alpha + cell.b.alpha) / 2)
             path.nodes += [left, right]
             path.refining.append((cell, left, right))
-            self._enqueue(path, [left, right])
+        self._enqueue(path, path.nodes[-2 * len(chosen) :])
 
     def _close_negligible(self, path: Path, chosen: list[Cell], size: float) -> None:
         """Fold cells whose error is far below their share: their rows need not stay."""
@@ -334,24 +361,24 @@ class Planner:
         gone = {id(c) for c in closing}
         path.leaves = [c for c in path.leaves if id(c) not in gone]
         for cell in closing:
-            self._drop(cell)
+            self._drop(path, cell)
 
     def _fold(self, path: Path, total: dict[Node, float]) -> None:
         for node, c in total.items():
             node.weight += c
         self._folds.append((path.index, total))
 
-    def _drop(self, cell: Cell) -> None:
+    def _drop(self, path: Path, cell: Cell) -> None:
         for node in (cell.a, cell.m, cell.b):
             node.users -= 1
             if node.users == 0:
-                self._release(node)
+                self._release(path, node)
 
-    def _release(self, node: Node) -> None:
+    def _release(self, path: Path, node: Node) -> None:
         if node.held:
             node.held = False
             self._released.append(node.slot)
-            self.rows -= 1
+            path.rows -= 1
 
     def _finish(self, path: Path, converged: bool) -> None:
         # A round that was cut short falls back on the cells that it was to refine.
@@ -361,7 +388,7 @@ class Planner:
         if total:
             self._fold(path, total)
         for node in path.nodes:
-            self._release(node)
+            self._release(path, node)
         self.n_evals[path.index] = path.used
         self.converged[path.index] = converged
         told = sorted((n for n in path.nodes if n.slot >= 0), key=lambda n: n.alpha)

@@ -89,8 +89,9 @@ void bind_planner(const py::module_& m) {
             "Return the paths (n,) finished since the last call.")
         .def("record", record, py::arg("path"), "Return (n, 4): alpha, value, slope, weight of each node, by alpha.")
         .def("stop", &Planner::stop, "Finish every open path with what it has.")
-        .def_property_readonly("rows", &Planner::rows, "Gradient rows in use.")
+        .def_property_readonly("rows", &Planner::rows, "Gradient rows in use, or not yet free for reuse.")
         .def_property_readonly("peak_rows", &Planner::peak_rows, "Most gradient rows ever in use.")
+        .def_property_readonly("most_rows", &Planner::most_rows, "Most gradient rows that may be in use.")
         .def_property_readonly(
             "error", [](const Planner& planner) { return array_of(planner.error()); },
             "Estimated L1 error (paths,), NaN where not known.")

@@ -265,9 +265,11 @@ void Path::fold(const Total& total, Combinations& folds) {
 }
 
 void Path::release(Node& node, Slots& slots) {
-    if (node.held)
-        slots.release(node.slot);
+    if (!node.held)
+        return;
+    slots.release(node.slot);
     node.held = false;
+    --rows_;
 }
 
 void Path::finish(Combinations& folds, Slots& slots) {

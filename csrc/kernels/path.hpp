@@ -38,6 +38,15 @@ class Path {
     std::int64_t used() const { return used_; }
     double alpha(NodeId node) const { return nodes_[node].at.alpha; }
 
+    // Gradient rows that the path holds or was granted.
+    std::size_t rows() const { return rows_; }
+
+    // The nodes of the round at hand, not yet told.
+    std::size_t waiting() const { return waiting_; }
+
+    // These get their rows.
+    void grant() { rows_ += waiting_; }
+
     // The nodes of the first round.
     std::vector<NodeId> begin();
 
@@ -112,7 +121,7 @@ class Path {
     void remove(const std::vector<std::size_t>& chosen);
     void close_negligible(double limit, Combinations& folds, Slots& slots);
     void fold(const Total& total, Combinations& folds);
-    static void release(Node& node, Slots& slots);
+    void release(Node& node, Slots& slots);
 
     std::int64_t index_;
     std::vector<Node> nodes_;
@@ -120,6 +129,7 @@ class Path {
     std::vector<Split> splits_; // leaves whose halves are being evaluated
     std::vector<Pair> fresh_;   // made, not judged
     std::size_t waiting_ = 0;
+    std::size_t rows_ = 0;
     bool finite_ = true;
     std::int64_t used_ = 0;
     double closed_squares_ = 0; // of the errors of cells that are folded

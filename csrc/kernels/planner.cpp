@@ -44,26 +44,50 @@ Planner::Planner(const PlannerSettings& settings)
     : settings_(checked(settings)), open_(static_cast<std::size_t>(settings.paths)), records_(open_.size()),
       error_(open_.size(), nan), size_(open_.size(), nan), n_evals_(open_.size()), converged_(open_.size()) {}
 
-bool Planner::has_room() const {
-    return open_count_ == 0 ||
-           slots_.used() + pending_.size() + first_round <= static_cast<std::size_t>(settings_.max_rows);
+std::size_t Planner::most_rows() const {
+    return static_cast<std::size_t>(std::max(settings_.max_rows, settings_.path.max_evals));
+}
+
+bool Planner::fits(std::size_t path, std::size_t rows) const {
+    const std::size_t all = slots_.used() + pending_.size();
+    if (path == oldest_)
+        return all + rows <= most_rows();
+    const std::size_t others = all - open_[oldest_]->rows();
+    return others + rows + static_cast<std::size_t>(settings_.path.max_evals) <= most_rows();
 }
 
 void Planner::admit() {
     auto path = std::make_unique<Path>(static_cast<std::int64_t>(admitted_));
-    enqueue(*path, path->begin());
+    waiting_.push_back({path.get(), path->begin()});
     open_[admitted_++] = std::move(path);
-    ++open_count_;
 }
 
-void Planner::enqueue(Path& path, const std::vector<Path::NodeId>& nodes) {
-    for (const Path::NodeId node : nodes)
-        pending_.push_back({&path, node});
+void Planner::grant(const Round& round) {
+    round.path->grant();
+    for (const Path::NodeId node : round.nodes)
+        pending_.push_back({round.path, node});
+}
+
+void Planner::grant() {
+    const auto index = [](const Round& round) { return static_cast<std::size_t>(round.path->index()); };
+    while (!waiting_.empty() && fits(index(waiting_.front()), waiting_.front().nodes.size())) {
+        grant(waiting_.front());
+        waiting_.pop_front();
+    }
+    const auto oldest =
+        std::find_if(waiting_.begin(), waiting_.end(), [&](const Round& round) { return index(round) == oldest_; });
+    if (oldest != waiting_.end() && fits(oldest_, oldest->nodes.size())) {
+        grant(*oldest);
+        waiting_.erase(oldest);
+    }
 }
 
 Planner::Batch Planner::ask(std::size_t rows) {
-    while (pending_.size() < rows && admitted_ < open_.size() && has_room())
+    grant();
+    while (waiting_.empty() && pending_.size() < rows && admitted_ < open_.size() && fits(admitted_, first_round)) {
         admit();
+        grant();
+    }
     asked_ = std::min(rows, pending_.size());
     Batch batch;
     batch.paths.reserve(asked_);
@@ -118,7 +142,7 @@ void Planner::decide(Path& path) {
     if (next.empty())
         finish(path, converged);
     else
-        enqueue(path, next);
+        waiting_.push_back({&path, next});
 }
 
 void Planner::finish(Path& path, bool converged) {
@@ -129,7 +153,8 @@ void Planner::finish(Path& path, bool converged) {
     records_[index] = path.record();
     finished_.push_back(path.index());
     open_[index].reset();
-    --open_count_;
+    while (oldest_ < admitted_ && !open_[oldest_])
+        ++oldest_;
 }
 
 Combinations Planner::folds() {
@@ -153,6 +178,7 @@ const std::vector<Path::Row>& Planner::record(std::int64_t path) const {
 }
 
 void Planner::stop() {
+    waiting_.clear();
     pending_.clear();
     asked_ = 0;
     requests_ = {};

@@ -1,6 +1,10 @@
 // Which points of which path are evaluated next. Paths are admitted in order, their pending nodes wait in one queue,
 // and a path that is done makes room for others. The planner sees scalars; rows of gradients are numbers of slots to
 // it.
+//
+// The rows in use are bounded. The oldest open path may always have as many as it can ever need, so it ends and the
+// next one becomes the oldest: nothing waits for ever. The other paths share the rest; a round that does not fit waits,
+// first come, first served.
 #pragma once
 
 #include "kernels/combinations.hpp"
@@ -18,7 +22,7 @@ namespace pyig {
 struct PlannerSettings {
     PathSettings path;
     std::int64_t paths = 0;
-    std::int64_t max_rows = 0; // no path is admitted beyond, but one at a time always is
+    std::int64_t max_rows = 0; // in use at a time; below max_evals, one path at a time may still have that many
 };
 
 class Planner {
@@ -32,7 +36,7 @@ class Planner {
     explicit Planner(const PlannerSettings& settings);
 
     // At most `rows` pairs to evaluate, the same ones again until they are told; empty when no more are wanted, or when
-    // norms are to be told first.
+    // norms are to be told or folds to be taken first.
     Batch ask(std::size_t rows);
 
     // Pairs asked and not yet told.
@@ -59,6 +63,7 @@ class Planner {
 
     std::size_t rows() const { return slots_.used(); }
     std::size_t peak_rows() const { return slots_.peak(); }
+    std::size_t most_rows() const;
     const std::vector<double>& error() const { return error_; }
     const std::vector<double>& size() const { return size_; }
     const std::vector<std::int64_t>& n_evals() const { return n_evals_; }
@@ -70,17 +75,24 @@ class Planner {
         Path::NodeId node;
     };
 
-    bool has_room() const;
+    struct Round {
+        Path* path;
+        std::vector<Path::NodeId> nodes;
+    };
+
+    bool fits(std::size_t path, std::size_t rows) const;
     void admit();
-    void enqueue(Path& path, const std::vector<Path::NodeId>& nodes);
+    void grant();
+    void grant(const Round& round);
     void decide(Path& path);
     void finish(Path& path, bool converged);
 
     PlannerSettings settings_;
     std::size_t admitted_ = 0;
-    std::size_t open_count_ = 0;
+    std::size_t oldest_ = 0; // of the open paths
     std::size_t asked_ = 0;
     std::vector<std::unique_ptr<Path>> open_; // by index, null unless open
+    std::deque<Round> waiting_;               // for rows
     std::deque<Pending> pending_;
     Slots slots_;
     Combinations requests_;

@@ -20,12 +20,10 @@ class Slots {
     }
 
     // The row is still to be read by the sums handed out next, so it is not free before `recycle`.
-    void release(std::int64_t slot) {
-        released_.push_back(slot);
-        --used_;
-    }
+    void release(std::int64_t slot) { released_.push_back(slot); }
 
     void recycle() {
+        used_ -= released_.size();
         free_.insert(free_.end(), released_.begin(), released_.end());
         released_.clear();
     }
