@@ -1,8 +1,9 @@
-"""Whether a path should start behind the affine part of a model: a rule of costs, the same for every framework."""
+"""Where a model can be cut behind its affine part, and whether that pays: the same for every framework."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 # One float of a row at the place where the path runs, in multiply-adds of the model. Measured on one AVX-512 core in
@@ -29,6 +30,65 @@ class Place:
 
     floats: int
     macs: float
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation on tensors that depend on the input, which have numbers.
+
+    Attributes
+    ----------
+    reads, makes : tuple of int
+        Such tensors among its arguments and among its results.
+    macs : float
+        Multiply-adds per row.
+    is_affine : callable
+        ``is_affine(affine) -> bool``: whether its results are affine in the input when those tensors are.
+    """
+
+    reads: tuple[int, ...]
+    makes: tuple[int, ...]
+    macs: float
+    is_affine: Callable[[AbstractSet[int]], bool]
+
+
+def bottlenecks(
+    operations: Iterable[Operation], points: Iterable[int], output: int
+) -> Iterator[tuple[int, float, bool]]:
+    """Find the tensors through which everything passes that depends on the input, behind the first operation.
+
+    Parameters
+    ----------
+    operations : iterable of Operation
+        In an order in which they can run.
+    points : iterable of int
+        The inputs on the path.
+    output : int
+        The explained tensor.
+
+    Yields
+    ------
+    tuple of (int, float, bool)
+        The tensor, the multiply-adds per row before it, and whether it is affine in the input.
+
+    Examples
+    --------
+    >>> linear = Operation((0,), (1,), 8.0, lambda affine: 0 in affine)
+    >>> relu = Operation((1,), (2,), 0.0, lambda affine: False)
+    >>> list(bottlenecks([linear, relu], [0], 2))
+    [(1, 8.0, True), (2, 8.0, False)]
+    """
+    steps = list(operations)
+    last = {v: place for place, step in enumerate(steps) for v in step.reads} | {output: len(steps)}
+    affine, waiting, macs = set(points), set(points), 0.0
+    for place, step in enumerate(steps):
+        macs += step.macs
+        if step.is_affine(affine):
+            affine.update(step.makes)
+        waiting = {v for v in (*waiting, *step.makes) if last.get(v, -1) > place}
+        if len(waiting) == 1:
+            (only,) = waiting
+            yield only, macs, only in affine
 
 
 def best(places: Sequence[Place], total: float) -> int:

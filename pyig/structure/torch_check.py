@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pyig.contracts import Forward
-
-# Relative to the largest entry. A gradient may differ by one unit of a ReLU network that rounding puts on the other
-# side of its kink, so it is held to less in float32; in float64 rounding finds no such unit.
-_VALUES = {torch.float64: 1e-10, torch.float32: 1e-4}
-_GRADIENTS = {torch.float64: 1e-8, torch.float32: 1e-2}
-_HALF = 5e-2
-SHARE = 0.375  # not one half: there the three rows have the last as their mean, which hides rows that mix
-OR_MIXED = "or the rows of a batch depend on each other"
+from pyig.structure.agreement import OR_MIXED, SHARE, gradients_agree, values_agree
 
 Evaluate = Callable[[list[torch.Tensor], list[torch.Tensor]], torch.Tensor]
 
@@ -69,22 +64,18 @@ def last_row(*parts: Sequence[torch.Tensor]) -> list[list[torch.Tensor]]:
 
 def close(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Tell whether values agree to what their dtype gives; what is not finite never agrees."""
-    if a.shape != b.shape or not a.numel():
-        return a.shape == b.shape
-    tolerance = _VALUES.get(a.dtype, _HALF)
-    a, b = a.detach().cpu().double(), b.detach().cpu().double()  # on the host: not every device has float64
-    return bool((a - b).abs().max() <= tolerance * torch.maximum(a.abs().max(), b.abs().max()))
+    return values_agree(_wide(a), _wide(b), a.dtype.itemsize)
 
 
 def gradient_gap(expected: Sequence[torch.Tensor | None], found: Sequence[torch.Tensor | None]) -> str | None:
     """Compare gradients leaf by leaf, by the norm of their last row; return the complaint, or None."""
     for a, b in zip(expected, found, strict=True):
-        a = None if a is None else a[-1:]
-        if a is None or b is None:
-            agree = all(g is None or not bool(g.any()) for g in (a, b))
-        else:
-            wide = [g.detach().cpu().double() for g in (a, b)]
-            agree = bool((wide[0] - wide[1]).norm() <= _GRADIENTS.get(a.dtype, _HALF) * wide[0].norm())
-        if not agree:
+        wanted, got = (None if gradient is None else _wide(gradient[-1:]) for gradient in (a, b))
+        if not gradients_agree(got, wanted, 8 if a is None else a.dtype.itemsize):
             return f"its gradient is not the model's, {OR_MIXED}"
     return None
+
+
+def _wide(tensor: torch.Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = tensor.detach().cpu().double().numpy()  # on the host: not every device has float64
+    return found

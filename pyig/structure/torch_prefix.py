@@ -7,23 +7,17 @@ accumulated gradient. That needs a cut: one tensor through which everything that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from pyig.contracts import Forward
-from pyig.structure.affine import Place, best, pays
+from pyig.structure.affine import Operation, Place, best, bottlenecks, pays
+from pyig.structure.agreement import OR_MIXED, SHARE
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import (
-    OR_MIXED,
-    SHARE,
-    close,
-    ends_and_middle,
-    gradient_gap,
-    gradients,
-    last_row,
-)
+from pyig.structure.torch_check import close, ends_and_middle, gradient_gap, gradients, last_row
 from pyig.structure.torch_program import Program
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine
@@ -187,23 +181,21 @@ def prefix_at(recording: Recording, frontier: int, place: Place, inputs: Place) 
 
 def cuts(recording: Recording, affine_only: bool = True) -> list[tuple[int, Place]]:
     """Return the tensors through which everything passes that depends on the points, behind the first operation."""
-    last = recording.last_uses()
     dtype = recording.values[recording.points[0]].dtype
-    affine, open_, macs = set(recording.points), set(recording.points), 0.0
     found = []
-    for at, step in enumerate(recording.steps):
-        if recording.moving(step):
-            macs += step.macs
-            if is_affine(recording, step, affine):
-                affine.update(step.outputs)
-            open_ = {v for v in (*open_, *step.outputs) if recording.values[v].moving and last.get(v, -1) > at}
-        if len(open_) != 1 or not recording.moving(step):
-            continue
-        (only,) = open_
+    for only, macs, affine in bottlenecks(_operations(recording), recording.points, recording.output):
         value = recording.values[only]
-        if value.floats and value.dtype == dtype and (only in affine or not affine_only):
+        if value.floats and value.dtype == dtype and (affine or not affine_only):
             found.append((only, Place(value.floats, macs)))
     return found
+
+
+def _operations(recording: Recording) -> Iterator[Operation]:
+    for step in recording.steps:
+        if recording.moving(step):
+            made = tuple(v for v in step.outputs if recording.values[v].moving)
+            affine = partial(is_affine, recording, step)
+            yield Operation(tuple(recording.moving(step)), made, step.macs, affine)
 
 
 def _why_not(recording: Recording) -> str:
