@@ -73,7 +73,7 @@ def make_rule(name: str, n_steps: int) -> Rule:
         Unknown name, or a number of nodes that the rule does not have.
     """
     if name not in _core.rule_names():
-        raise unknown("method", name, [*_core.rule_names(), "adaptive", "auto", "exact"])
+        raise unknown("method", name, [*_core.rule_names(), "adaptive", "auto", "exact", "expected"])
     try:
         nodes, weights, degree = _core.rule(name, n_steps)
     except ValueError as error:
@@ -169,12 +169,16 @@ class FixedPlan:
         """Return the next pairs, at most `rows`; the same again until they are told; None when all are."""
         if self._done >= self.total:
             return None
-        n = len(self._alphas)
-        pairs = np.arange(self._done, min(self._done + rows, self.total))
-        paths, steps = np.divmod(pairs, n)
-        finished = np.arange(paths[0], (pairs[-1] + 1) // n)
+        n, last = len(self._alphas), min(self._done + rows, self.total)
+        first, skipped = divmod(self._done, n)
+        whole, part = -(-last // n) - first, slice(skipped, skipped + last - self._done)
+        # The same few nodes over and over: tiles and slices of them cost less than a division per pair.
         return Batch(
-            paths, self._order[steps], self._alphas[steps], np.ascontiguousarray(self._weights[:, steps]), finished
+            np.repeat(np.arange(first, first + whole), n)[part],
+            np.tile(self._order, whole)[part],
+            np.tile(self._alphas, whole)[part],
+            np.ascontiguousarray(np.tile(self._weights, whole)[:, part]),
+            np.arange(first, last // n),
         )
 
     def tell(self, batch: Batch) -> None:

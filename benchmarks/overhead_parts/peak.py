@@ -1,4 +1,4 @@
-"""One call in a fresh process: prints by how many bytes it raised the peak of the process.
+"""One call in a fresh process: prints the peak of the process in bytes, and by how much the call raised it.
 
 ``python peak.py WHO CASE STEPS quick|full THREADS``
 """
@@ -37,7 +37,7 @@ def main(who: str, short: str, steps: str, size: str, threads: str) -> None:
     call = calls[who](case, n)
     before = peak()
     call()
-    print(peak() - before)
+    print(peak(), peak() - before)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ class IntegratedGradients:
         # One axis may be a forgotten batch axis, of which the model has more to say than the names.
         if feature_names is not None and settings.layer is None and all(len(leaf.shape) > 1 for leaf in leaves):
             check_names("feature_names", feature_names, feature_count(leaves))
-        outcome = self._run(x, baselines, target, settings)
+        outcome = self._run(x, baselines, target, settings, record=True)
         return assemble(outcome, settings, self.model, feature_names, output_names)
 
     def attribute(
@@ -163,15 +163,15 @@ class IntegratedGradients:
         return_convergence_delta : bool, default False
             Also return sum(attributions) - (F(x) - F(x')), shape (N,).
         """
-        outcome = self._run(x, baselines, target, Options.read(options))
+        outcome = self._run(x, baselines, target, Options.read(options), record=False)
         return native(outcome, x, return_convergence_delta)
 
-    def _run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
+    def _run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
         leaves, _ = tree.flatten(x)
         if self._backend is None or self._backend_name is None:
             self._backend = self._choose(leaves)
         session = Session(self._backend, self.model, self.output, self._memory)
-        return session.run(x, baselines, target, options)
+        return session.run(x, baselines, target, options, record)
 
     def _choose(self, leaves: list[Any]) -> Backend:
         """Choose by model and input; the chosen backend stays, with whatever it compiled, while the choice does."""

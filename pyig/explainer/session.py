@@ -15,6 +15,7 @@ from pyig.explainer.options import Options
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.batching import Sizer
 from pyig.integrate.exact import Exact
+from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
@@ -51,7 +52,7 @@ class Outcome:
     blocks: list[Block]
     target: Target
     custom_target: bool
-    scheme: Fixed | Adaptive | Exact
+    scheme: Fixed | Adaptive | Exact | Expected
     monitor: Monitor
     probe: Probe
     seconds: float
@@ -75,10 +76,10 @@ class Session:
         self._output = output
         self._memory = memory
 
-    def run(self, x: Any, baselines: Any, target: Any, options: Options) -> Outcome:
-        """Check, integrate, and return what was found."""
+    def run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
+        """Check, integrate, and return what was found; the record of the paths where it is wanted."""
         backend = self._backend
-        scheme: Fixed | Adaptive | Exact = options.scheme()
+        scheme: Fixed | Adaptive | Exact | Expected = options.scheme()
         inputs = read_inputs(backend, x, options.forward_kwargs)
         custom = target if callable(target) else None
         parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
@@ -92,7 +93,10 @@ class Session:
             if contrast.top > 1:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
         positions = range(len(inputs.leaves)) if options.layer is not None else inputs.floating
-        starts = read_baselines(inputs, baselines, options.generator(), positions)
+        rng = options.generator()
+        starts = read_baselines(inputs, baselines, rng, positions)
+        if isinstance(scheme, Expected):
+            scheme = scheme.over(len(starts), rng)
         with backend.session():
             stages = self._stages(inputs, starts, options)
             moving = [stages.template[i] for i in stages.moving]
@@ -100,14 +104,15 @@ class Session:
             if isinstance(stages, LayerStages):
                 stages.sizer = sizer
             paths = inputs.samples * parsed.top * len(starts)
-            fixed = isinstance(scheme, Fixed)
+            fixed = isinstance(scheme, Fixed | Expected)
+            gradients = inputs.samples * parsed.top * scheme.n if isinstance(scheme, Expected) else paths * scheme.steps
             monitor = Monitor(
-                paths * scheme.steps if fixed else paths, "grad" if fixed else "path", options.progress, options.cancel
+                gradients if fixed else paths, "grad" if fixed else "path", options.progress, options.cancel
             )
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
 
-            def choose() -> Fixed | Adaptive | Exact:
+            def choose() -> Fixed | Adaptive | Exact | Expected:
                 function = custom is not None
                 exact = Refusal("the target is a function") if function else self._closed_form(stages, options)
                 if not isinstance(exact, Refusal):
@@ -128,6 +133,7 @@ class Session:
                 options.allow_unused,
                 inputs.samples,
                 names,
+                record,
             )
             try:
                 blocks = list(runner.run(_row_floats(moving), len(starts)))

@@ -112,7 +112,7 @@ class AdaptiveRun:
             complete=count(begun & ~cut) == self._shares,
             seen=count(plan.n_evals),
             begun=count(begun),
-            records=self._records(),
+            records=self._records,
         )
 
     def _settle(self) -> None:

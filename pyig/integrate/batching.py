@@ -15,7 +15,7 @@ T = TypeVar("T")
 # Points of the first call. On a host what counts is that a layer's values, many times as large, stay in the cache; a
 # device wants enough to fill it.
 _FIRST_BYTES = {True: 1 << 18, False: 1 << 25}
-_GROWTH = 4
+_GROWTH = {True: 2, False: 4}  # trying a size takes its memory, which is not to depend on how long a call goes on
 _PAYS = {True: 1.15, False: 1.05}  # on a host a few per cent are noise, and not worth twice the memory
 _TRIALS = 2
 
@@ -44,7 +44,7 @@ class Sizer:
         first = min(4096, max(2, _FIRST_BYTES[host] // max(1, row_bytes)))
         self.rows: int = int(batch_size) if batch_size != "auto" else first
         self.settled = batch_size != "auto"
-        self._limit, self._pays = first * _GROWTH, _PAYS[host]
+        self._limit, self._pays = first * _GROWTH[host], _PAYS[host]
         self._best: tuple[float, int] = (0.0, self.rows)
         self._speeds: list[float] = []
         self._warm = False

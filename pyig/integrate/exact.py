@@ -98,7 +98,7 @@ class ExactRun:
             complete=complete,
             seen=begun.astype(np.int64),
             begun=begun.astype(np.int64),
-            records=[np.zeros((0, 4))] * self._paths.ends.results,
+            records=lambda: [np.zeros((0, 4))] * self._paths.ends.results,
         )
 
     def _added(self, own: Ints, found: list[Tensor]) -> list[Tensor]:

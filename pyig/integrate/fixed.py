@@ -88,7 +88,7 @@ class FixedRun:
             complete=complete,
             seen=self._count(seen),
             begun=self._count(seen > 0),
-            records=self._records(seen),
+            records=lambda: self._records(seen),
         )
 
     def _ask(self, rows: int) -> Pairs | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,10 +27,13 @@ class Integrals:
         Whether the estimate met the tolerance, and whether the run was not cut short.
     seen : int64 (results,)
         Gradients spent.
-    begun : int64 (results,)
-        Baselines that have a share in the result.
-    records : list of float64 (n, 4)
-        Per result: alpha, F, dF/d(alpha) and weight at its nodes, by rising alpha.
+    begun : int64 or float64 (results,)
+        Baselines that have a share in the result; a share of one counts as that.
+    records : callable
+        Gives per result float64 (n, 4): alpha, F, dF/d(alpha) and weight at its nodes, by rising alpha. Asked for only
+        where the path is wanted: on small inputs it is longer than everything else.
+    spreads : list of tensor, optional
+        Standard error of each attribution, where they were sampled.
     """
 
     attributions: list[Tensor]
@@ -39,8 +43,9 @@ class Integrals:
     converged: NDArray[np.bool_]
     complete: NDArray[np.bool_]
     seen: Ints
-    begun: Ints
-    records: list[Floats]
+    begun: Ints | Floats
+    records: Callable[[], list[Floats]]
+    spreads: list[Tensor] | None = None
 
 
 class Run(Protocol):

@@ -17,6 +17,7 @@ from pyig.contracts import Backend, Floats, Ints, Tensor
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.exact import Exact
+from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.loop import Integrals, integrate
 from pyig.integrate.probe import Probe
@@ -45,7 +46,10 @@ class Block:
     converged, complete : bool (S, K)
         Whether the tolerance was met, and whether the run was not cut short.
     records : list of float64 (n, 4)
-        Per (sample, target): alpha, F, dF/d(alpha) and weight at its nodes, averaged over the baselines.
+        Per (sample, target): alpha, F, dF/d(alpha) and weight at its nodes, averaged over the baselines; empty where
+        they are not wanted.
+    spreads : list of tensor, optional
+        Standard errors of `attributions`, where those were sampled; NaN where a run was cut short.
     """
 
     index: Ints
@@ -60,6 +64,7 @@ class Block:
     complete: NDArray[np.bool_]
     records: list[Floats]
     stage: Stage
+    spreads: list[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Runner:
         How to integrate, once the first outputs have shown that the target fits: asked once.
     names : list of str
         Names of the moving leaves.
+    record : bool
+        Whether the values and slopes on the paths are wanted.
     """
 
     backend: Backend
@@ -83,15 +90,16 @@ class Runner:
     probe: Probe
     target: Target
     contrast: Target | None
-    scheme: Fixed | Adaptive | Exact
-    choose: Callable[[], Fixed | Adaptive | Exact]
+    scheme: Fixed | Adaptive | Exact | Expected
+    choose: Callable[[], Fixed | Adaptive | Exact | Expected]
     nan_policy: str
     allow_unused: bool
     samples: int
     names: list[str]
+    record: bool
 
     @cached_property
-    def chosen(self) -> Fixed | Adaptive | Exact:
+    def chosen(self) -> Fixed | Adaptive | Exact | Expected:
         """Return how the call integrates."""
         return self.choose()
 
@@ -124,9 +132,9 @@ class Runner:
         ends = Ends(
             stage.start, stage.stop, stage.start_row[baseline, sample], stage.stop_row[sample], sample * top + target
         )
-        # A fixed rule has the same points for every target: one forward serves them all.
+        # Where the points are known beforehand, every target has the same: one forward serves them all.
         every = np.arange(len(sample)).reshape(count, top, baselines).swapaxes(0, 1).reshape(top, -1)
-        fan = every if isinstance(self.chosen, Fixed) else np.arange(len(sample))[None]
+        fan = every if isinstance(self.chosen, Fixed | Expected) else np.arange(len(sample))[None]
         paths = Paths(ends, fan, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
         head, scheme = self.probe.head, self.chosen
         if isinstance(scheme, Adaptive):
@@ -136,7 +144,8 @@ class Runner:
             self.backend, stage.forward, head, self.probe.sizer, self.probe.monitor, self.nan_policy, self.allow_unused
         )
         found = integrate(scheme, evaluator, paths)
-        return _block(self.backend, found, stage, index[0], values, baseline_values, baselines)
+        records = found.records() if self.record else []
+        return _block(self.backend, found, stage, index[0], values, baseline_values, baselines, records)
 
 
 def _block(
@@ -147,6 +156,7 @@ def _block(
     values: Floats,
     baseline_values: Floats,
     baselines: int,
+    records: list[Floats],
 ) -> Block:
     """Shape the results of a block; of a run that was stopped, average over the baselines that were begun."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -166,9 +176,18 @@ def _block(
         seen=found.seen.reshape(shape),
         converged=found.converged.reshape(shape),
         complete=found.complete.reshape(shape),
-        records=found.records,
+        records=records,
         stage=stage.without_context(),
+        spreads=_spreads(backend, found, stage),
     )
+
+
+def _spreads(backend: Backend, found: Integrals, stage: Stage) -> list[Tensor] | None:
+    if found.spreads is None:
+        return None
+    whole = np.where(found.complete, 1.0, np.nan)
+    spreads = found.spreads if found.complete.all() else [_scaled(backend, leaf, whole) for leaf in found.spreads]
+    return [_own(backend, leaf, like) for leaf, like in zip(spreads, stage.stop, strict=True)]
 
 
 def _own(backend: Backend, leaf: Tensor, like: Tensor) -> Tensor:

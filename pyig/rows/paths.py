@@ -45,19 +45,19 @@ class Slots:
 
     def open(self, paths: Ints) -> Ints:
         """Return the slots of the paths, giving one to each path that has none."""
-        new = paths[self._of[paths] < 0]
-        if len(new) and (new[1:] >= new[:-1]).all():  # as a plan gives them: no need to sort
-            new = new[np.concatenate([[True], new[1:] != new[:-1]])]
-        else:
-            new = np.unique(new)
+        slots: Ints = self._of[paths]
+        if not (slots < 0).any():
+            return slots
+        new = paths[slots < 0]
+        rises = np.diff(new, prepend=-1)
+        new = new[rises > 0] if (rises >= 0).all() else np.unique(new)  # a plan gives them sorted
         missing = len(new) - len(self._free)
         if missing > 0:
             self._free.extend(range(self.capacity, self.capacity + missing))
             self.capacity += missing
-        if len(new):
-            self._of[new] = self._free[-len(new) :]
-            del self._free[-len(new) :]
-        slots: Ints = self._of[paths]
+        self._of[new] = self._free[-len(new) :]
+        del self._free[-len(new) :]
+        slots = self._of[paths]
         return slots
 
     def close(self, paths: Ints) -> Ints:
