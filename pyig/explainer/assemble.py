@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from pyig import _core, tree
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError, InputTypeError
-from pyig.explainer.leaves import native_leaves, numpy_leaves
+from pyig.explainer.leaves import native_leaves, numpy_leaves, standard_errors
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
 from pyig.explanation import Explanation
 from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.rounding import rounding
 from pyig.integrate.runner import Block
@@ -40,6 +41,7 @@ def assemble(
         converged = fill(lambda b: b.converged, empty=False) & (error <= options.rtol * sizes * (1 + 1e-9))
     stop, start = _ends(outcome, layered)
     names = _feature_names(outcome, feature_names, layered)
+    spread = standard_errors(outcome)
     return Explanation(
         attributions=tree.unflatten(outcome.spec, numpy_leaves(outcome)),
         inputs=stop,
@@ -54,6 +56,7 @@ def assemble(
         feature_names=names,
         output_names=_output_names(outcome, output_names),
         meta=_meta(outcome, options, model, bool(complete.all())),
+        standard_error=None if spread is None else tree.unflatten(outcome.spec, spread),
         **_path(outcome),
     )
 
@@ -186,7 +189,7 @@ def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dic
     monitor = outcome.monitor
     return {
         "method": outcome.scheme.name,
-        "n_steps": outcome.scheme.steps if isinstance(outcome.scheme, Fixed) else None,
+        "n_steps": _steps(outcome.scheme),
         "rtol": options.rtol,
         "max_evals": options.max_evals if isinstance(outcome.scheme, Adaptive) else None,
         "value": options.value or "output",
@@ -203,6 +206,13 @@ def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dic
         "notes": outcome.notes,
         "complete": complete,
     }
+
+
+def _steps(scheme: Any) -> int | None:
+    """Return the gradients per path of a fixed rule, and those per sample where they are spread over the baselines."""
+    if isinstance(scheme, Expected):
+        return scheme.n
+    return scheme.steps if isinstance(scheme, Fixed) else None
 
 
 def _layer_name(layer: Any) -> str:

@@ -13,13 +13,24 @@ from pyig.explainer.session import Outcome
 
 def numpy_leaves(outcome: Outcome) -> list[NDArray[Any]]:
     """Return read-only numpy, (N, ...) or (N, K, ...): zeros off the path, NaN where a stopped run did not come."""
+    return _filled(outcome, [block.attributions for block in outcome.blocks])
+
+
+def standard_errors(outcome: Outcome) -> list[NDArray[Any]] | None:
+    """Return the standard errors of `numpy_leaves`, in the same form; None where nothing was sampled."""
+    blocks = [block.spreads for block in outcome.blocks if block.spreads is not None]
+    return _filled(outcome, blocks) if blocks else None
+
+
+def _filled(outcome: Outcome, blocks: list[list[Tensor]]) -> list[NDArray[Any]]:
     out = []
     for i, like in enumerate(outcome.template):
         moving = i in outcome.moving
         dtype = outcome.backend.to_numpy(like[:0]).dtype if moving else np.dtype(np.float32)
         leaf = np.zeros(_shape(outcome, like), dtype=dtype)
         if moving:
-            _fill(leaf.reshape(_rows(outcome), *map(int, like.shape[1:])), outcome, outcome.moving.index(i))
+            position = outcome.moving.index(i)
+            _fill(leaf.reshape(_rows(outcome), *map(int, like.shape[1:])), outcome, [b[position] for b in blocks])
         leaf.flags.writeable = False
         out.append(leaf)
     return out
@@ -44,10 +55,9 @@ def native_leaves(outcome: Outcome) -> list[Tensor]:
     return out
 
 
-def _fill(rows: NDArray[Any], outcome: Outcome, position: int) -> None:
+def _fill(rows: NDArray[Any], outcome: Outcome, parts: list[Tensor]) -> None:
     done = 0
-    for block in outcome.blocks:
-        part = block.attributions[position]
+    for part in parts:
         rows[done : done + len(part)] = part if isinstance(part, np.ndarray) else outcome.backend.to_numpy(part)
         done += len(part)
     rows[done:] = np.nan

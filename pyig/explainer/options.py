@@ -11,11 +11,14 @@ import numpy as np
 from pyig.errors import InputError, InputTypeError, unknown
 from pyig.heads import KINDS, VALUES
 from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.quadrature import DEFAULT_STEPS, make_rule
+from pyig.streams import generator
 
 # How many of the samples that claim convergence may miss the tolerance: factors on the error estimate.
 CONFIDENCE = {"typical": 0.75, "p95": 1.0, "strict": 1.5}
+_MOST_DRAWN = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,10 @@ class Options:
         options._check()
         return options
 
-    def scheme(self) -> Fixed | Adaptive:
+    def scheme(self) -> Fixed | Adaptive | Expected:
         """Return how to integrate: adaptively, unless a rule or a number of steps is given."""
+        if self.method == "expected":
+            return Expected(int(self.n_steps or 0), self.rtol, CONFIDENCE[self.confidence])
         if self.method in ("adaptive", "exact") or (self.method == "auto" and self.n_steps is None):
             return Adaptive(self.rtol, self.max_evals, caution=CONFIDENCE[self.confidence])
         name = "gausslegendre" if self.method == "auto" else self.method
@@ -60,10 +65,7 @@ class Options:
 
     def generator(self) -> np.random.Generator:
         """Return the one source of randomness of the call."""
-        try:
-            return np.random.default_rng(self.rng)
-        except (TypeError, ValueError) as error:
-            raise InputTypeError(f"expected rng= as a whole number or a numpy Generator; got {self.rng!r}") from error
+        return generator(self.rng)
 
     def _check(self) -> None:
         if self.value is not None and self.value not in VALUES:
@@ -87,4 +89,6 @@ class Options:
             raise InputError(f"expected max_evals= as a whole number of at least 5; got {self.max_evals!r}")
         if self.method in ("adaptive", "exact") and steps is not None:
             raise InputError(f"expected n_steps= only with a fixed rule; got it with method={self.method!r}")
+        if self.method == "expected" and steps is not None and steps > _MOST_DRAWN:
+            raise InputError(f"expected n_steps= of at most {_MOST_DRAWN} with method='expected'; got {steps}")
         self.scheme()

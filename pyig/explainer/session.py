@@ -153,7 +153,7 @@ class Session:
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,
-            notes=[stages.note] if stages.note else [],
+            notes=[note for note in (stages.note, getattr(scheme, "note", None)) if note],
         )
 
     def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:

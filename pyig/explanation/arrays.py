@@ -82,6 +82,13 @@ def check_leaf(name: str, attributions: Array, inputs: Array, baselines: Array, 
         )
 
 
+def check_like(name: str, leaves: Sequence[Array], model: str, likes: Sequence[Array]) -> None:
+    """Check that leaves are shaped like those of another structure."""
+    found, expected = ([leaf.shape for leaf in part] for part in (leaves, likes))
+    if found != expected:
+        raise InputError(f"expected {name} shaped like {model}, {expected}; got {found}")
+
+
 def same(one: Array, other: Array) -> bool:
     """Tell whether two arrays agree in dtype, shape and every element; NaN agrees with NaN."""
     if one.dtype != other.dtype or one.shape != other.shape:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pyig.contracts import Floats, Ints
 from pyig.errors import InputError
-from pyig.explanation.arrays import Leaf, check_leaf, freeze, freeze_tree, pick_rows, same, take
+from pyig.explanation.arrays import Leaf, check_leaf, check_like, freeze, freeze_tree, pick_rows, same, take
 from pyig.explanation.table import to_frame
 from pyig.explanation.verdict import describe, relative_error, relative_gap, verdict
 from pyig.registry import Registry
@@ -91,6 +91,9 @@ class Explanation:
         Every node evaluated: alpha, F, dF/d(alpha), quadrature weight (mean over baselines).
     targets : int64 array, (N,) or (N, K), optional
         Flat index of the output explained; None for a single output or a callable target.
+    standard_error : structure of arrays, optional
+        Standard error of each attribution, structured like them, where they were sampled: over several baselines
+        (``method="expected"``) or noise. NaN where there is no estimate.
     feature_names, output_names : sequence of str, optional
         Labels, for people.
     meta : dict
@@ -134,13 +137,14 @@ class Explanation:
     path_slopes: Floats
     path_weights: Floats
     targets: Ints | None = None
+    standard_error: Any = None
     feature_names: tuple[str, ...] | None = None
     output_names: tuple[str, ...] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        for name in TREES:
+        for name in self._trees():
             put(self, name, freeze_tree(getattr(self, name))[0])
         for name, dtype in PER_PATH.items():
             put(self, name, freeze(getattr(self, name), dtype))
@@ -154,6 +158,9 @@ class Explanation:
         # Through JSON and back: a private deep copy that is sure to be saved, and equal to itself once loaded.
         put(self, "meta", json.loads(json.dumps(self.meta, default=_plain)))
         self._check()
+
+    def _trees(self) -> tuple[str, ...]:
+        return TREES if self.standard_error is None else (*TREES, "standard_error")
 
     def _check(self) -> None:
         shape = self.values.shape
@@ -169,6 +176,8 @@ class Explanation:
         labels = names(flatten(self.inputs)[1])
         for label, attributions, inputs, baselines in zip(labels, *flat, strict=True):
             check_leaf(label, attributions, inputs, baselines, shape)
+        if self.standard_error is not None:
+            check_like("standard_error", flatten(self.standard_error)[0], "attributions", flat[0])
         sizes = [math.prod(leaf.shape[1:]) for leaf in flat[1]]
         if self.feature_names is not None and len(self.feature_names) != sum(sizes):
             raise InputError(f"expected {sum(sizes)} feature_names, one per feature; got {len(self.feature_names)}")
@@ -185,7 +194,7 @@ class Explanation:
     def __getitem__(self, key: Any) -> Explanation:
         """Return the explanation of some samples: an index, slice, mask or list of them. The sample axis stays."""
         rows = pick_rows(len(self), key)
-        changed: dict[str, Any] = {name: take(getattr(self, name), rows, len(self)) for name in TREES}
+        changed: dict[str, Any] = {name: take(getattr(self, name), rows, len(self)) for name in self._trees()}
         changed |= {name: getattr(self, name)[rows] for name in PER_PATH}
         if self.targets is not None:
             changed["targets"] = self.targets[rows]
@@ -201,7 +210,9 @@ class Explanation:
         """Two explanations are equal when every array (NaN included), label and meta entry is."""
         if not isinstance(other, Explanation):
             return NotImplemented
-        for name in TREES:
+        if (self.standard_error is None) != (other.standard_error is None):
+            return False
+        for name in self._trees():
             (mine, spec), (theirs, other_spec) = flatten(getattr(self, name)), flatten(getattr(other, name))
             if spec != other_spec or not all(same(a, b) for a, b in zip(mine, theirs, strict=True)):
                 return False
@@ -266,7 +277,7 @@ class Explanation:
         """Return a DataFrame with one row per sample, target and feature.
 
         Columns: ``sample``, ``target`` (absent where there is none), ``feature``, ``value``, ``baseline``,
-        ``attribution``. Needs pandas.
+        ``attribution``, and ``standard_error`` where there is one. Needs pandas.
         """
         return to_frame(self)
 
@@ -297,7 +308,9 @@ class Explanation:
         SaveFileError
             When the name ends in something other than ``.npz``, or an input holds Python objects.
         """
-        written: pathlib.Path = _LATER["write"](path, {f.name: getattr(self, f.name) for f in fields(self)}, TREES)
+        written: pathlib.Path = _LATER["write"](
+            path, {f.name: getattr(self, f.name) for f in fields(self)}, self._trees()
+        )
         return written
 
     @classmethod

@@ -21,8 +21,9 @@ from pyig.explanation.arrays import Array, rebuild
 from pyig.tree import flatten, from_json, names, to_json
 
 FORMAT = "pyig.explanation"
-VERSION = 1
+VERSION = 2  # 2: structures beside those that are always there, such as standard_error
 ENTRY = "explanation.json"
+_ALWAYS = 3  # structures of format 1
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ def write(path: str | os.PathLike[str], data: Mapping[str, Any], trees: Sequence
             "plot().savefig(path), for a table to_frame().to_csv(path)"
         )
     arrays: dict[str, Array] = {}
-    entry: dict[str, Any] = {"format": FORMAT, "version": VERSION, "structures": {}, "plain": {}}
+    entry: dict[str, Any] = {"format": FORMAT, "version": 1, "structures": {}, "plain": {}}
     for name, value in data.items():
         if name in trees:
             leaves, spec = flatten(value)
@@ -44,8 +45,10 @@ def write(path: str | os.PathLike[str], data: Mapping[str, Any], trees: Sequence
             arrays |= {f"{name}.{i}": leaf for i, leaf in enumerate(leaves)}
         elif isinstance(value, np.ndarray):
             arrays[name] = value
-        else:
+        elif value is not None:  # what is not there is not written: an older pyig would not know its name
             entry["plain"][name] = value
+    if len(entry["structures"]) > _ALWAYS:  # an older pyig reads every file that it understands
+        entry["version"] = VERSION
     objects = [name for name, array in arrays.items() if array.dtype.hasobject]
     if objects:
         raise SaveFileError(
@@ -63,7 +66,7 @@ def read(path: str | os.PathLike[str], make: Callable[..., T], trees: Sequence[s
         try:
             entry, arrays = _read_zip(file)
             data: dict[str, Any] = dict(entry["plain"])
-            for name in trees:
+            for name in dict.fromkeys([*trees, *entry["structures"]]):  # those always there, then what else there is
                 spec = from_json(entry["structures"][name])
                 leaves = [arrays.pop(f"{name}.{i}") for i in range(len(names(spec)))]
                 data[name] = rebuild(spec, leaves)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pyig.errors import missing
 from pyig.explanation.arrays import Array
-from pyig.tree import is_frame
+from pyig.tree import flatten, is_frame
 
 if TYPE_CHECKING:
     from pyig.explanation.record import Explanation
@@ -68,6 +68,9 @@ def to_frame(explanation: Explanation) -> Any:
     columns["value"] = np.repeat(inputs[:, None], k, axis=1).ravel()
     columns["baseline"] = np.repeat(baselines[:, None], k, axis=1).ravel()
     columns["attribution"] = attributions.ravel()
+    if explanation.standard_error is not None:
+        parts = [leaf.reshape(n, k, -1) for leaf in flatten(explanation.standard_error)[0]]
+        columns["standard_error"] = np.concatenate(parts, axis=2).ravel()
     return pd.DataFrame(columns)
 
 
