@@ -14,7 +14,7 @@ import samples
 
 from pyig.errors import InputError
 from pyig.explanation import Explanation
-from pyig.tree import flatten
+from pyig.tree import flatten, tree_map
 
 ARRAYS = [f.name for f in fields(Explanation) if f.name not in ("feature_names", "output_names", "meta")]
 
@@ -242,7 +242,7 @@ def test_equal_to_its_twin_and_to_a_copy(kind: str) -> None:
 
 @pytest.mark.parametrize("name", [f.name for f in fields(Explanation)])
 def test_unequal_when_one_field_differs(name: str) -> None:
-    e = samples.table(output_names=["no", "yes"])
+    e = samples.table(output_names=["no", "yes"], standard_error=np.full((3, 12), 0.01))
     value = getattr(e, name)
     if isinstance(value, np.ndarray):
         other = value.copy()
@@ -257,9 +257,9 @@ def test_unequal_when_one_field_differs(name: str) -> None:
     assert e != changed
 
 
-@pytest.mark.parametrize("name", ["targets", "feature_names", "output_names"])
+@pytest.mark.parametrize("name", ["targets", "standard_error", "feature_names", "output_names"])
 def test_unequal_when_an_optional_field_is_absent(name: str) -> None:
-    e = samples.table(output_names=["no", "yes"])
+    e = samples.table(output_names=["no", "yes"], standard_error=np.full((3, 12), 0.01))
     assert replace(e, **{name: None}) != e
     assert e != replace(e, **{name: None})
 
@@ -285,3 +285,28 @@ def test_other_things_are_not_equal_and_nothing_hashes() -> None:
     assert samples.table() != samples.table()[:2]
     with pytest.raises(TypeError, match="unhashable"):
         hash(samples.table())
+
+
+# --- standard errors ---------------------------------------------------------------------------------------------
+
+
+def test_standard_errors_follow_their_samples_and_stand_in_the_table() -> None:
+    e = samples.table()
+    assert "standard_error" not in e.to_frame().columns
+    e = samples.table(standard_error=np.abs(e.attributions) / 10)
+    assert not e.standard_error.flags.writeable
+    np.testing.assert_array_equal(e[[2, 0]].standard_error, np.abs(e.attributions[[2, 0]]) / 10)
+    table = e.to_frame()
+    np.testing.assert_allclose(table["standard_error"], np.abs(table["attribution"]) / 10)
+
+
+def test_standard_errors_of_several_leaves_and_targets_stand_beside_their_attributions() -> None:
+    for e in (samples.mixed(), samples.several_targets()):
+        e = replace(e, standard_error=tree_map(lambda leaf: np.abs(leaf) / 10, e.attributions))
+        table = e.to_frame()
+        np.testing.assert_allclose(table["standard_error"], np.abs(table["attribution"]) / 10)
+
+
+def test_standard_errors_must_fit() -> None:
+    with pytest.raises(InputError, match=r"standard_error shaped like attributions, \[\(3, 12\)\]; got \[\(3, 2\)\]"):
+        samples.table(standard_error=np.zeros((3, 2)))

@@ -88,7 +88,18 @@ def test_text_inputs_nan_and_unicode_survive(tmp_path: Path) -> None:
 def test_numpy_alone_can_read_the_arrays(saved: Path) -> None:
     with np.load(saved, allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["attributions.0"], samples.table().attributions)
-        assert json.loads(archive["explanation.json"])["version"] == savefile.VERSION
+        assert json.loads(archive["explanation.json"])["version"] == 1, "an older pyig reads it"
+
+
+def test_standard_errors_are_kept_in_a_newer_format(tmp_path: Path) -> None:
+    e = samples.frame()
+    e = replace(e, standard_error=e.attributions.abs() / 10)
+    path = e.save(tmp_path / "e.npz")
+    found = Explanation.load(path)
+    assert found == e
+    assert list(found.standard_error.columns) == samples.FEATURES
+    with np.load(path, allow_pickle=False) as archive:
+        assert json.loads(archive["explanation.json"])["version"] == savefile.VERSION == 2
 
 
 def test_a_name_without_ending_is_kept(tmp_path: Path) -> None:
@@ -202,14 +213,14 @@ def test_a_foreign_json(saved: Path) -> None:
 
 def test_a_newer_file(saved: Path) -> None:
     edit_json(saved, version=savefile.VERSION + 1)
-    with pytest.raises(SaveFileError, match=r"by a newer pyig; this one reads up to 1\. Upgrade"):
+    with pytest.raises(SaveFileError, match=r"by a newer pyig; this one reads up to 2\. Upgrade"):
         Explanation.load(saved)
 
 
 @pytest.mark.parametrize("version", [0, -1, "1", None, 1.5])
 def test_a_version_that_is_none(saved: Path, version: object) -> None:
     edit_json(saved, version=version)
-    with pytest.raises(SaveFileError, match="expected a format number from 1 to 1"):
+    with pytest.raises(SaveFileError, match="expected a format number from 1 to 2"):
         Explanation.load(saved)
 
 
