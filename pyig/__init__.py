@@ -11,6 +11,7 @@ from pyig.errors import InputError as InputError
 from pyig.errors import PyigError as PyigError
 from pyig.explainer import IntegratedGradients as IntegratedGradients
 from pyig.explanation import Explanation as Explanation
+from pyig.sampling import NoiseTunnel as NoiseTunnel
 
 load = Explanation.load
 

@@ -166,11 +166,21 @@ class IntegratedGradients:
         outcome = self._run(x, baselines, target, Options.read(options), record=False)
         return native(outcome, x, return_convergence_delta)
 
-    def _run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
+    def backend_for(self, x: Any) -> Backend:
+        """Return the backend that serves the model on such an input.
+
+        Parameters
+        ----------
+        x : array, tensor, DataFrame, or list, tuple or dict of them
+            What would be explained.
+        """
         leaves, _ = tree.flatten(x)
         if self._backend is None or self._backend_name is None:
             self._backend = self._choose(leaves)
-        session = Session(self._backend, self.model, self.output, self._memory)
+        return self._backend
+
+    def _run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
+        session = Session(self.backend_for(x), self.model, self.output, self._memory)
         return session.run(x, baselines, target, options, record)
 
     def _choose(self, leaves: list[Any]) -> Backend:

@@ -62,9 +62,10 @@ def describe(explanation: Explanation) -> str:
     meta = explanation.meta
     steps = f", {meta['n_steps']} steps" if meta.get("n_steps") else ""
     of = f" of {meta['model']}" if meta.get("model") else ""
+    how = f"{_draws(explanation)}{meta.get('method', 'unnamed method')}{steps}"
     return (
         f"Explanation{of}: {count} sample{'' if count == 1 else 's'} of {shapes}{many}\n"
-        f"  {meta.get('method', 'unnamed method')}{steps}, {int(explanation.n_evals.sum())} gradients\n"
+        f"  {how}, {int(explanation.n_evals.sum())} gradients\n"
         f"  {verdict(explanation)}"
     )
 
@@ -102,9 +103,10 @@ def _stopped(explanation: Explanation) -> str:
     if meta.get("complete", True):
         return ""
     spent = int(explanation.n_evals.sum())
-    if not meta.get("n_steps"):
+    if not meta.get("n_steps") or meta.get("noise"):
         return f"stopped early after {spent} gradients"
-    planned = int(meta["n_steps"]) * explanation.values.size * int(meta.get("n_baselines") or 1)
+    paths = 1 if meta.get("method") == "expected" else int(meta.get("n_baselines") or 1)
+    planned = int(meta["n_steps"]) * explanation.values.size * paths
     return f"stopped early: {spent} of {planned} gradients"
 
 
@@ -116,7 +118,7 @@ def _error(explanation: Explanation) -> str:
     failed = known & ~explanation.converged
     looked = share[failed] if failed.any() else share[known]
     worst, rtol = float(looked.max()), explanation.meta.get("rtol")
-    text = f"estimated error {percent(worst)}"
+    text = f"estimated {'error' if explanation.standard_error is None else 'sampling error'} {percent(worst)}"
     # A path may also fail for another reason (its budget, steps too small to halve): then no comparison is shown.
     if rtol is not None and failed.any() == (worst > rtol):
         text += f" {'>' if worst > rtol else '<='} {percent(rtol)}"
@@ -125,7 +127,14 @@ def _error(explanation: Explanation) -> str:
     return text if known.all() else f"{text} (no estimate{_count(~known)})"
 
 
+def _draws(explanation: Explanation) -> str:
+    noise = explanation.meta.get("noise")
+    return f"{noise['kind']} of {noise['draws']} draws, " if noise else ""
+
+
 def _gap(explanation: Explanation) -> str:
+    if (explanation.meta.get("noise") or {}).get("kind", "smoothgrad") != "smoothgrad":
+        return ""  # squares and variances add up to nothing
     gaps = explanation.relative_gap.ravel()
     known = ~np.isnan(gaps)
     if not known.any():

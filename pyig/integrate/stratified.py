@@ -24,9 +24,10 @@ _MOST = 3  # nodes of a group that spans several seats
 class Design:
     """How n gradients lie on min(n, M) seats, and which contrasts between them show their spread.
 
-    Nodes come seat by seat. Two neighbouring strata of a seat form a group (three where their number is odd), and so do
-    two neighbouring seats that have one node each. A group's contrast has coefficients that sum to zero and the squares
-    of the nodes' weights: drawn independently, the nodes spread the estimate by no more than its expected square.
+    Nodes come seat by seat. Neighbouring strata of a seat form groups, and so do neighbouring seats that have one node
+    each. A group's contrast has coefficients that sum to zero, and whose squares sum to those of the nodes' weights: of
+    nodes that are drawn independently and are equally spread, its expected square is their share of the estimate's
+    variance, and more where their means differ. From three strata on a contrast also ignores a linear trend.
 
     Attributes
     ----------
@@ -146,24 +147,26 @@ def _groups(counts: Ints) -> Iterator[list[int]]:
     alone = len(lonely) == 1 < len(counts)  # the seat before it has two nodes: they make a group of three
     for seat, (start, stop) in enumerate(pairwise(first)):
         if counts[seat] > 1 and not (alone and seat == len(counts) - 2):
-            yield from _by_two(list(range(start, stop)))
+            yield from _cut(list(range(start, stop)), 4)
     if alone:
         yield [lonely[0] - 2, lonely[0], lonely[0] - 1]
     else:
-        yield from _by_two(lonely)
+        yield from _cut(lonely, 2)
 
 
-def _by_two(nodes: list[int]) -> Iterator[list[int]]:
-    if len(nodes) < 2:
-        return
-    last = len(nodes) - 3 if len(nodes) % 2 else len(nodes)
-    yield from (nodes[i : i + 2] for i in range(0, last, 2))
-    if last < len(nodes):
-        yield nodes[last:]
+def _cut(nodes: list[int], size: int) -> Iterator[list[int]]:
+    """Cut into groups of about this size, at least two each."""
+    parts = max(1, round(len(nodes) / size + 1e-9))
+    if len(nodes) // parts < 2:
+        parts = len(nodes) // 2
+    for k in range(parts):
+        yield nodes[len(nodes) * k // parts : len(nodes) * (k + 1) // parts]
 
 
 def _contrast(weights: Floats) -> Floats:
-    pattern = np.array([1.0, -1.0] if len(weights) == 2 else [1.0, -2.0, 1.0])
+    """Return the difference of two, or the quadratic trend of more."""
+    t = np.arange(len(weights)) - (len(weights) - 1) / 2
+    pattern = t if len(t) == 2 else t**2 - (t**2).mean()
     contrast: Floats = pattern * np.sqrt((weights**2).sum() / (pattern**2).sum())
     return contrast
 
