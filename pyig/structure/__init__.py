@@ -14,7 +14,10 @@ from pyig.registry import Registry
 from pyig.structure.refusal import Refusal
 
 SPLITS = Registry("structure", {"torch": "pyig.structure.torch:split", "keras": "pyig.structure.keras:split"})
-PREFIXES = Registry("affine prefix", {"torch": "pyig.structure.torch_hoisting:hoisting"})
+PREFIXES = Registry(
+    "affine prefix",
+    {"torch": "pyig.structure.torch_hoisting:hoisting", "tensorflow": "pyig.structure.keras_hoisting:hoisting"},
+)
 CLOSED_FORMS = Registry("closed form", {"torch": "pyig.structure.torch_closed_form:closed_form"})
 
 

@@ -46,7 +46,7 @@ class GraphCut:
         if not getattr(model, "outputs", None) or not hasattr(model.outputs[0], "_keras_history"):
             raise CutError("the model is not a graph of layers")
         self._model = model
-        calls = _calls(model)
+        calls = calls_of(model)
         inside = _containers(model, layer)
         mine = [call for call in calls if call.operation is layer or any(call.operation is item for item in inside)]
         if not mine:
@@ -107,7 +107,7 @@ class GraphCut:
         return nest(self._model).pack_sequence_as(self._outputs, flat)
 
 
-def _calls(model: Any) -> list[Call]:
+def calls_of(model: Any) -> list[Call]:
     """Return the calls that lead to the model's outputs, each after those it needs."""
     done: dict[int, Call] = {}
     stack = [_node_of(tensor) for tensor in reversed(model.outputs)]

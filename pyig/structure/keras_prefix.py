@@ -1,0 +1,196 @@
+"""The affine prefix of a Keras model on TensorFlow; the algebra is that of `pyig.structure.torch_prefix`.
+
+The model is a graph of layer calls. The part before the cut and the part behind it make these calls one by one, as the
+model does, so no weight is copied and no node is added to the user's layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from pyig.contracts import Forward
+from pyig.structure.affine import Operation, Place, best, bottlenecks, pays
+from pyig.structure.agreement import OR_MIXED, SHARE
+from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients
+from pyig.structure.keras_program import Program
+from pyig.structure.keras_record import Recording
+from pyig.structure.keras_tools import describe
+from pyig.structure.refusal import Refusal
+
+
+@dataclass(frozen=True, eq=False)
+class Prefix:
+    """A model cut in two at an affine frontier; the face of `pyig.contracts.Prefix`.
+
+    Attributes
+    ----------
+    recording : Recording
+        The whole model.
+    frontier : int
+        Number of the tensor at the cut.
+    place : Place
+        What it costs to run the path there.
+    """
+
+    recording: Recording
+    frontier: int
+    place: Place
+    _before: Program
+    _after: Program
+
+    @property
+    def macs_per_row(self) -> float:
+        """Multiply-adds per row of the prefix."""
+        return self.place.macs
+
+    @property
+    def frontier_floats(self) -> int:
+        """Elements of the frontier per row."""
+        return self.place.floats
+
+    def forward(self, points: Sequence[Any], fixed: Sequence[Any] = ()) -> Any:
+        """Return the frontier for the points, without a gradient.
+
+        Parameters
+        ----------
+        points : sequence of tensor (R, ...)
+            One tensor per leaf on the path.
+        fixed : sequence of tensor (R, ...)
+            What does not move, row by row.
+        """
+        return tf.stop_gradient(self._before([*points, *self.recording.held(fixed)])[0])
+
+    def suffix(self, frontier: Any, fixed: Sequence[Any] = ()) -> Any:
+        """Return the explained output for frontier rows, differentiable; their number may be any."""
+        return self._after([frontier, *self.recording.held(fixed)])[0]
+
+    def pullback(self, points: Sequence[Any], fixed: Sequence[Any], gradient: Any) -> list[Any]:
+        """Return the gradient with respect to the points for one with respect to the frontier, by one VJP.
+
+        Parameters
+        ----------
+        points : sequence of tensor (R, ...)
+            For their shapes and dtypes; an affine prefix has the same VJP everywhere.
+        fixed : sequence of tensor (R, ...)
+            What does not move.
+        gradient : tensor (R, ...)
+            Shaped like the frontier, of any floating dtype.
+        """
+        leaves = [tf.zeros_like(leaf) for leaf in points]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for leaf in leaves:
+                tape.watch(leaf)
+            frontier = self._before([*leaves, *self.recording.held(fixed)])[0]
+        along = tf.cast(gradient, frontier.dtype)
+        found = tape.gradient(frontier, leaves, along, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return [tf.convert_to_tensor(leaf) for leaf in found]
+
+    def pays(self, evaluations: float) -> bool:
+        """Tell whether it is worth its checks and its rows; see `pyig.structure.affine.pays`."""
+        return pays(self.place, self.recording.inputs, self.recording.macs, evaluations)
+
+    def verified(
+        self, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any] = ()
+    ) -> Prefix | Refusal:
+        """Compare values and gradients with the model's between the ends of a path; return this when they agree.
+
+        Parameters
+        ----------
+        forward : callable
+            The model as the engine calls it.
+        points, starts : sequence of tensor (N, ...), (1 or N, ...)
+            The ends of the paths; the first sample is tried.
+        fixed : sequence of tensor (N, ...)
+            What does not move.
+        """
+        rows, held = ends_and_middle(points, starts, fixed)
+        outputs, expected, along = gradients(forward, rows, held)
+        frontier = self.forward(rows, held)
+        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
+        if not close(middle, frontier[2:]):
+            return Refusal("the part taken as affine is not: its value between two points is not between its values")
+        row, kept = [leaf[-1:] for leaf in rows], [leaf[-1:] for leaf in held]
+        again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
+        if not close(again, outputs[-1:]):
+            return Refusal(f"the model behind the cut gives other values than the model, {OR_MIXED}")
+        gradient = tf.zeros_like(middle) if found[0] is None else found[0]
+        reason = gradient_gap(expected, self.pullback(row, kept, gradient))
+        return self if reason is None else Refusal(reason)
+
+
+def find_prefix(recording: Recording) -> Prefix | Refusal:
+    """Find the affine part of the model before the cut where gradients are cheapest.
+
+    Parameters
+    ----------
+    recording : Recording
+        From `pyig.structure.keras_record.record`.
+
+    Returns
+    -------
+    Prefix or Refusal
+    """
+    found = cuts(recording)
+    if not found:
+        return Refusal(_why_not(recording))
+    frontier, place = found[best([place for _, place in found], recording.macs)]
+    if not place.macs:
+        return Refusal("there is no work before the place where gradients are cheapest")
+    return prefix_at(recording, frontier, place)
+
+
+def explicit_prefix(recording: Recording, layer: Any) -> Prefix | Refusal:
+    """Cut at the output of a layer: the user says that what comes before is affine, `verified` says whether.
+
+    Parameters
+    ----------
+    recording : Recording
+        From `pyig.structure.keras_record.record`.
+    layer : Keras layer
+        Part of the model, or of a model in it.
+    """
+    marked = [outputs for operation, outputs in recording.calls if operation is layer]
+    if len(marked) != 1:
+        return Refusal(f"{describe(layer)} is called {len(marked)} times in the graph of the model, not once")
+    for frontier, place in cuts(recording, affine_only=False):
+        if marked[0] == (frontier,):
+            return prefix_at(recording, frontier, place)
+    return Refusal(
+        f"{describe(layer)} is no cut: it returns no tensor of the input's dtype with one row per sample and without a "
+        "mask, or the input reaches the output past it"
+    )
+
+
+def prefix_at(recording: Recording, frontier: int, place: Place) -> Prefix:
+    """Cut a recording at a frontier."""
+    before = Program(recording.steps, (*recording.points, *recording.fixed), [frontier])
+    after = Program(recording.steps, (frontier, *recording.fixed), [recording.output])
+    return Prefix(recording, frontier, place, before, after)
+
+
+def cuts(recording: Recording, affine_only: bool = True) -> list[tuple[int, Place]]:
+    """Return the tensors through which everything passes that depends on the points, behind the first operation."""
+    return [
+        (only, Place(recording.floats(only), macs))
+        for only, macs, affine in bottlenecks(_operations(recording), recording.points, recording.output)
+        if only in recording.usable and (affine or not affine_only)
+    ]
+
+
+def _operations(recording: Recording) -> Iterator[Operation]:
+    for step in recording.steps:
+        reads = tuple(number for number in step.inputs if number in recording.moving)
+        if reads:
+            affine = step.affine
+            yield Operation(reads, step.outputs, recording.cost(step), lambda _, affine=affine: affine)  # type: ignore[misc]
+
+
+def _why_not(recording: Recording) -> str:
+    first = next(step for step in recording.steps if recording.moving.intersection(step.inputs))
+    if not first.affine:
+        return f"the model does not begin with an affine layer ({describe(first.layer)})"
+    return "the input is used again behind its first affine layers, or a mask goes with it"

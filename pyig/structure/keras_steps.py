@@ -1,0 +1,150 @@
+"""A Sequential or Functional Keras model as one list of calls.
+
+Nested models are unfolded, and a linear layer is cut from its activation where that opens a place for the path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyig.structure.keras_graph import Call, calls_of
+from pyig.structure.keras_rules import is_affine, linear_part, with_operation
+from pyig.structure.keras_tools import mask_of, nest, with_mask
+
+Run = Callable[[Sequence[Any]], list[Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call, on tensors that have numbers.
+
+    Attributes
+    ----------
+    layer : Keras layer or operation
+        What is called, for its name and its cost.
+    inputs, outputs : tuple of int
+        Its tensors.
+    affine : bool
+        Whether its outputs are affine in the inputs on the path.
+    """
+
+    layer: Any
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    affine: bool
+    run: Run
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The calls of a model in an order in which they can run.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of int
+        The model's own.
+    moving : frozenset of int
+        The tensors that depend on the inputs on the path.
+    calls : tuple of (layer, tuple of int)
+        Every call of a layer or nested model, and what it returns.
+    """
+
+    steps: tuple[Step, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    moving: frozenset[int]
+    calls: tuple[tuple[Any, tuple[int, ...]], ...]
+
+
+def unfold(model: Any, on_path: Sequence[bool]) -> Steps:
+    """Write down the calls of a model.
+
+    Parameters
+    ----------
+    model : Keras model
+        A graph; see `is_graph`.
+    on_path : sequence of bool
+        Which of ``model.inputs`` move.
+    """
+    unfolding = _Unfolding(on_path)
+    outputs = unfolding.unfold(model, range(len(on_path)))
+    return Steps(
+        tuple(unfolding.steps),
+        tuple(range(len(on_path))),
+        tuple(outputs),
+        frozenset(unfolding.moving),
+        tuple(unfolding.calls),
+    )
+
+
+def is_graph(model: Any) -> bool:
+    """Tell whether a model is a graph of layers, and runs as one: a subclass may have a call of its own."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs or not all(hasattr(tensor, "_keras_history") for tensor in outputs) or "call" in vars(model):
+        return False
+    return getattr(type(model).call, "__module__", "").partition(".")[0] in ("keras", "tf_keras")
+
+
+class _Unfolding:
+    def __init__(self, on_path: Sequence[bool]) -> None:
+        self.steps: list[Step] = []
+        self.calls: list[tuple[Any, tuple[int, ...]]] = []
+        self.moving = {number for number, moves in enumerate(on_path) if moves}
+        self._affine = set(self.moving)
+        self._count = len(on_path)
+
+    def unfold(self, model: Any, entries: Sequence[int]) -> list[int]:
+        """Write down the calls of a model that is called on numbered tensors; return the numbers of its outputs."""
+        known = dict(zip(map(id, model.inputs), entries, strict=True))
+        for call in calls_of(model):
+            if all(id(symbol) in known for symbol in call.outputs):
+                continue  # an input
+            inputs = [known[id(symbol)] for symbol in call.inputs]
+            nested = call.operation if is_graph(call.operation) and _fits(call) else None
+            outputs = self._call(call, inputs) if nested is None else self.unfold(nested, inputs)
+            self.calls.append((call.operation, tuple(outputs)))
+            known |= dict(zip(map(id, call.outputs), outputs, strict=True))
+        return [known[id(symbol)] for symbol in model.outputs]
+
+    def _call(self, call: Call, inputs: list[int]) -> list[int]:
+        moving = [number in self.moving for number in inputs]
+        on_path = [number for number, moves in zip(inputs, moving, strict=True) if moves]
+        affine = bool(on_path) and self._affine.issuperset(on_path) and is_affine(call, moving)
+        if affine and linear_part(call.operation) is not None:
+            (hidden,) = self._step(call.operation, inputs, 1, True, _linear(call))
+            return self._step(None, [hidden], 1, False, _activation(call.operation))
+        return self._step(call.operation, inputs, len(call.outputs), affine, call)
+
+    def _step(self, layer: Any, inputs: Sequence[int], outputs: int, affine: bool, run: Run) -> list[int]:
+        made = list(range(self._count, self._count + outputs))
+        self._count += outputs
+        if self.moving.intersection(inputs):
+            self.moving.update(made)
+        if affine:
+            self._affine.update(made)
+        self.steps.append(Step(layer, tuple(inputs), tuple(made), affine, run))
+        return made
+
+
+def _fits(call: Call) -> bool:
+    """Tell whether a nested model takes its inputs as they come, without a cast, a reshape, or other arguments."""
+    model = call.operation
+    given, wanted = call.inputs, model.inputs
+    if len(call.args) != 1 or any(value is not None and name != "training" for name, value in call.kwargs.items()):
+        return False
+    if isinstance(call.args[0], dict) and len(given) > 1:
+        return False  # matched by name
+    return len(given) == len(wanted) == len(nest(model).flatten(call.args[0])) and all(
+        a.dtype == b.dtype and len(a.shape) == len(b.shape) for a, b in zip(given, wanted, strict=True)
+    )
+
+
+def _linear(call: Call) -> Run:
+    # The twin is made for every call: what the user changes in the layer in the meantime is in it.
+    return lambda tensors: with_operation(call, linear_part(call.operation))(tensors)
+
+
+def _activation(layer: Any) -> Run:
+    return lambda tensors: [with_mask(layer.activation(tensors[0]), mask_of(tensors[0]))]
