@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Floats, Ints
 from pyig.streams import stream
 
+_SHARE = 5  # most strata of a seat that share a shift
 _MOST = 3  # nodes of a group that spans several seats
 
 
@@ -24,15 +25,23 @@ _MOST = 3  # nodes of a group that spans several seats
 class Design:
     """How n gradients lie on min(n, M) seats, and which contrasts between them show their spread.
 
-    Nodes come seat by seat. Neighbouring strata of a seat form groups, and so do neighbouring seats that have one node
-    each. A group's contrast has coefficients that sum to zero, and whose squares sum to those of the nodes' weights: of
-    nodes that are drawn independently and are equally spread, its expected square is their share of the estimate's
-    variance, and more where their means differ. From three strata on a contrast also ignores a linear trend.
+    Nodes come seat by seat. A few strata of a seat share one shift, so that their nodes are equally spaced: a peak that
+    is wider than a stratum is neither missed by two neighbours nor hit by both. Many strata see the peak anyway, and
+    have a shift each: what trend there is within them then cancels.
+
+    Two neighbouring strata form a group (three where their number is odd), and so do two neighbouring seats that have
+    one node each. A group's contrast has coefficients that sum to zero, and whose squares sum to those of the nodes'
+    weights. Of nodes that are drawn independently its expected square is their share of the estimate's variance, and
+    more where their means differ; a linear trend, which is the whole error of nodes with one shift, it overstates.
 
     Attributes
     ----------
     seats, strata : int64 (n,)
         Seat of each node, and its stratum on it.
+    shifts : int64 (n,)
+        Which shift a node takes.
+    levels : int64 (shifts,)
+        The number of each shift on its seat, from 0.
     counts : int64 (seats,)
         Strata of each seat.
     weights : float64 (n,)
@@ -49,6 +58,8 @@ class Design:
 
     seats: Ints
     strata: Ints
+    shifts: Ints
+    levels: Ints
     counts: Ints
     weights: Floats
     touched: Ints
@@ -70,7 +81,7 @@ class Design:
         coefficients = np.zeros(shape)
         number = 0
         for group in _groups(counts):
-            contrast = _contrast(weights[group])
+            contrast = _contrast(weights[group], trend=seats[group[0]] == seats[group[-1]] == seats[group[1]])
             # Of a subset the baselines themselves are a draw. Else they are all there, and only the gradients count:
             # each seat takes the group's differences times its own x - x'.
             places = [[seat] for seat in seats[group]] if n < baselines else [sorted(set(seats[group]))] * len(group)
@@ -79,7 +90,10 @@ class Design:
                 coefficients[: len(own), node] = coefficient / np.sqrt(len(own))
                 signs[: len(own), node] = number + (np.arange(len(own)) if n >= baselines else 0)
             number += len(places[0])
-        return cls(seats, strata, counts, weights, touched, coefficients, signs, _closing(seats, touched))
+        shifts, levels = _shifts(counts)
+        return cls(
+            seats, strata, shifts, levels, counts, weights, touched, coefficients, signs, _closing(seats, touched)
+        )
 
     @property
     def steps(self) -> int:
@@ -123,21 +137,32 @@ def draw(design: Design, baselines: int, replicates: int, seed: Sequence[int], s
     who = np.empty((len(samples), used), dtype=np.int64)
     alphas = np.empty((len(samples), design.steps))
     signs = np.empty((len(samples), replicates, count), dtype=np.int8)
-    sizes = np.bincount(design.strata)
+    sizes = np.bincount(design.levels)
     first = np.cumsum(sizes) - sizes
     for row, sample in enumerate(samples):
         rng = stream(seed, int(sample))
         # A subset is dealt from one deck, so that over the samples all baselines come equally often.
         hand = deck[(int(sample) * used + np.arange(used)) % baselines]
         who[row] = rng.permutation(hand)
-        # Over the seats the nodes of a stratum are evenly spaced, in an order that has nothing to do with the seats.
-        order = np.lexsort((rng.random(design.steps), design.strata))
-        place = np.empty(design.steps)
-        place[order] = np.arange(design.steps) - first[design.strata[order]]
-        within = (place + rng.random(len(sizes))[design.strata]) / sizes[design.strata]
-        alphas[row] = (design.strata + within) / design.counts[design.seats]
+        # Over the seats the shifts of a level are evenly spaced, in an order that has nothing to do with the seats.
+        order = np.lexsort((rng.random(len(design.levels)), design.levels))
+        place = np.empty(len(order))
+        place[order] = np.arange(len(order)) - first[design.levels[order]]
+        shift = (place + rng.random(len(sizes))[design.levels]) / sizes[design.levels]
+        alphas[row] = (design.strata + shift[design.shifts]) / design.counts[design.seats]
         signs[row] = 2 * rng.integers(0, 2, size=(replicates, count), dtype=np.int8) - 1
     return Draws(who, alphas, signs)
+
+
+def _shifts(counts: Ints) -> tuple[Ints, Ints]:
+    """Return the shift of every node, and the level of every shift."""
+    shifts: list[int] = []
+    levels: list[int] = []
+    for count in counts.tolist():
+        own = list(range(count)) if count > _SHARE else [0] * count
+        shifts += [len(levels) + level for level in own]
+        levels += sorted(set(own))
+    return np.array(shifts), np.array(levels)
 
 
 def _groups(counts: Ints) -> Iterator[list[int]]:
@@ -147,26 +172,23 @@ def _groups(counts: Ints) -> Iterator[list[int]]:
     alone = len(lonely) == 1 < len(counts)  # the seat before it has two nodes: they make a group of three
     for seat, (start, stop) in enumerate(pairwise(first)):
         if counts[seat] > 1 and not (alone and seat == len(counts) - 2):
-            yield from _cut(list(range(start, stop)), 4)
+            yield from _by_two(list(range(start, stop)))
     if alone:
         yield [lonely[0] - 2, lonely[0], lonely[0] - 1]
     else:
-        yield from _cut(lonely, 2)
+        yield from _by_two(lonely)
 
 
-def _cut(nodes: list[int], size: int) -> Iterator[list[int]]:
-    """Cut into groups of about this size, at least two each."""
-    parts = max(1, round(len(nodes) / size + 1e-9))
-    if len(nodes) // parts < 2:
-        parts = len(nodes) // 2
-    for k in range(parts):
-        yield nodes[len(nodes) * k // parts : len(nodes) * (k + 1) // parts]
+def _by_two(nodes: list[int]) -> Iterator[list[int]]:
+    """Cut into pairs, the last a group of three where there is one over."""
+    pairs = len(nodes) // 2
+    for k in range(pairs):
+        yield nodes[2 * k : len(nodes) if k == pairs - 1 else 2 * k + 2]
 
 
-def _contrast(weights: Floats) -> Floats:
-    """Return the difference of two, or the quadratic trend of more."""
-    t = np.arange(len(weights)) - (len(weights) - 1) / 2
-    pattern = t if len(t) == 2 else t**2 - (t**2).mean()
+def _contrast(weights: Floats, trend: bool) -> Floats:
+    """Return the difference of two; of three their trend, or the second from the others."""
+    pattern = np.array([1.0, -1.0] if len(weights) == 2 else [1.0, 0.0, -1.0] if trend else [1.0, -2.0, 1.0])
     contrast: Floats = pattern * np.sqrt((weights**2).sum() / (pattern**2).sum())
     return contrast
 
