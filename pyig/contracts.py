@@ -320,6 +320,14 @@ class Cells(Protocol):
         """Close paths, as in `Rows`."""
         ...
 
+    def results(self) -> list[list[Tensor]]:
+        """Return the results, as in `Rows`."""
+        ...
+
+    def norms(self) -> tuple[Floats, Floats, Floats]:
+        """Return the norms, as in `Rows`."""
+        ...
+
 
 class View(Protocol):
     """A picture or text of an Explanation; it sees nothing but the Explanation."""

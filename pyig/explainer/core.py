@@ -97,9 +97,11 @@ class IntegratedGradients:
         method : str, default "auto"
             ``"auto"``: adaptive, or Gauss-Legendre where `n_steps` is given. ``"adaptive"``. Or a fixed rule:
             ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``, ``"riemann_middle"``,
-            ``"riemann_trapezoid"`` or ``"simpson"``.
+            ``"riemann_trapezoid"`` or ``"simpson"``. ``"expected"``: the mean over many baselines from a few gradients
+            on each path, at random places (expected gradients), with a standard error for each feature.
         n_steps : int, default 50
-            Gradients per sample of a fixed rule.
+            Gradients per path of a fixed rule. Of ``"expected"``: gradients per sample, spread over all baselines (two
+            for each and at least 50, where none is given); fewer than there are baselines use a part of them.
         rtol : float, default 0.01
             A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm; the adaptive
             method refines each sample until it is.
@@ -107,6 +109,9 @@ class IntegratedGradients:
             Most gradients that the adaptive method spends on one path.
         confidence : {"typical", "p95", "strict"}, default "p95"
             How cautious the adaptive method's error estimate is.
+        prefix : module, Keras layer, str or callable, optional
+            The layer whose output is the end of the model's affine part: with a fixed rule, that part then runs once
+            per sample. It is found by itself where it pays; whether it is affine is checked either way.
         layer : module, Keras layer, str or callable, optional
             Attribute to this layer's outputs; the path is straight between its values at x' and at x.
         attribute_to_layer_inputs : bool, default False
@@ -116,7 +121,7 @@ class IntegratedGradients:
         batch_size : int or "auto", default "auto"
             Most rows of one model call; halves when memory runs out.
         rng : int or numpy.random.Generator, optional
-            Seeds the baselines that draw.
+            Seeds the baselines that draw, and ``"expected"``. Neither depends on the batch size.
         progress : bool or callable, default True
             A bar for work of more than two seconds, or a function called with ``(done, total)``.
         cancel : threading.Event or callable, optional

@@ -35,6 +35,7 @@ class Options:
     confidence: str = "p95"
     layer: Any = None
     attribute_to_layer_inputs: bool = False
+    prefix: Any = None
     forward_kwargs: dict[str, Any] | None = None
     batch_size: int | str = "auto"
     rng: Any = None

@@ -12,6 +12,7 @@ from pyig import tree
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
+from pyig.explainer.structures import Structures
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.batching import Sizer
 from pyig.integrate.exact import Exact
@@ -22,8 +23,7 @@ from pyig.integrate.monitor import Monitor
 from pyig.integrate.probe import Probe
 from pyig.integrate.runner import Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
-from pyig.structure import closed_form, split
-from pyig.structure.refusal import Refusal
+from pyig.structure import split
 from pyig.targets import Target, parse
 
 
@@ -79,7 +79,7 @@ class Session:
     def run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
         """Check, integrate, and return what was found; the record of the paths where it is wanted."""
         backend = self._backend
-        scheme: Fixed | Adaptive | Exact | Expected = options.scheme()
+        scheme = options.scheme()
         inputs = read_inputs(backend, x, options.forward_kwargs)
         custom = target if callable(target) else None
         parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
@@ -112,15 +112,11 @@ class Session:
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
 
-            def choose() -> Fixed | Adaptive | Exact | Expected:
-                function = custom is not None
-                exact = Refusal("the target is a function") if function else self._closed_form(stages, options)
-                if not isinstance(exact, Refusal):
-                    return Exact(exact)
-                if options.method == "exact":
-                    raise InputError(f"expected a model with a closed form for method='exact'; {exact.reason}")
-                return scheme
-
+            notes: list[str] = []
+            structures = Structures(
+                backend, self._model, self._memory, stages, options, custom is not None,
+                lambda leaves: self._sizer(options, leaves), notes,
+            )  # fmt: skip
             runner = Runner(
                 backend,
                 stages,
@@ -128,7 +124,7 @@ class Session:
                 parsed,
                 contrast,
                 scheme,
-                choose,
+                lambda: structures.way(scheme, paths),
                 options.nan_policy,
                 options.allow_unused,
                 inputs.samples,
@@ -149,11 +145,11 @@ class Session:
             blocks=blocks,
             target=parsed,
             custom_target=custom is not None,
-            scheme=runner.chosen if blocks else scheme,
+            scheme=runner.chosen.scheme if blocks else scheme,
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,
-            notes=[note for note in (stages.note, getattr(scheme, "note", None)) if note],
+            notes=[note for note in (stages.note, getattr(scheme, "note", None), *notes) if note],
         )
 
     def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:
@@ -161,28 +157,6 @@ class Session:
             return InputStages(self._backend, inputs, starts, self._output)
         cut = split(self._backend, self._model, options.layer, options.attribute_to_layer_inputs)
         return LayerStages(self._backend, inputs, starts, cut, self._output)
-
-    def _closed_form(self, stages: InputStages | LayerStages, options: Options) -> Any:
-        """Return the model's closed form, found once and checked in every call, or a `Refusal`."""
-        if options.method not in ("auto", "exact") or options.n_steps is not None:
-            return Refusal("another method was asked for")
-        if isinstance(stages, LayerStages) or options.value not in (None, "output"):
-            return Refusal("it is looked for in the model's own output and input only")
-        if len(stages.moving) > 1 and not options.allow_unused:
-            return Refusal("only the gradients of a batch tell whether every input is used")
-        stage = stages(np.arange(1))
-        take = self._backend.take
-        stop = [take(leaf, stage.stop_row) for leaf in stage.stop]
-        start = [take(leaf, stage.start_row[0]) for leaf in stage.start]
-        fixed = [take(tensor, stage.stop_row) for tensor in stage.fixed]
-        key = ("closed form", *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stop, *fixed)))
-        known = self._memory.get(key)
-        if isinstance(known, Refusal):
-            return known
-        found = closed_form(self._backend, self._model, stage.forward, stop, start, fixed, known)
-        if not getattr(self._model, "training", False):  # eval() may open what training mode closes
-            self._memory[key] = found
-        return found
 
     def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:
         floats = _row_floats(leaves)

@@ -12,7 +12,7 @@ from pyig.contracts import Backend, Cells, Floats, Forward, Head, Ints, Rows, Te
 from pyig.errors import InputError, NonFiniteError
 from pyig.integrate.batching import Sizer
 from pyig.integrate.monitor import Monitor
-from pyig.rows import Ends
+from pyig.rows import Ends, Pullback
 
 Pairs = tuple[Ints, Floats]
 Found = list[tuple[Tensor, list[Tensor | None]]]
@@ -36,6 +36,8 @@ class Paths:
         Names of the leaves, for error messages.
     samples : int64 (P,)
         The sample that each path belongs to, counted over the whole call.
+    pullback : Pullback or None
+        The way back to the inputs, for paths behind the model's affine prefix.
     """
 
     ends: Ends
@@ -44,6 +46,7 @@ class Paths:
     index: list[Ints]
     names: list[str]
     samples: Ints
+    pullback: Pullback | None = None
 
     def __len__(self) -> int:
         return len(self.ends.stop_rows)

@@ -41,7 +41,7 @@ class FixedRun:
     def __init__(self, scheme: Fixed, evaluator: Evaluator, paths: Paths) -> None:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
         self._plan = FixedPlan(scheme.rule, paths.fan.shape[1])
-        self._rows = rows_for(evaluator.backend, paths.ends, weight_rows=2)
+        self._rows = rows_for(evaluator.backend, paths.ends, 2, paths.pullback)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._values = np.full((len(paths), scheme.steps), np.nan)
         self._slopes = np.full((len(paths), scheme.steps), np.nan)

@@ -19,10 +19,11 @@ from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.exact import Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
+from pyig.integrate.hoisting import Hoist
 from pyig.integrate.loop import Integrals, integrate
 from pyig.integrate.probe import Probe
 from pyig.integrate.stages import Stage
-from pyig.rows import Ends
+from pyig.rows import Ends, Pullback
 from pyig.targets import Target
 
 _FULL_CALLS = 32
@@ -68,6 +69,14 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Way:
+    """How a call integrates, and where its paths run."""
+
+    scheme: Fixed | Adaptive | Exact | Expected
+    hoist: Hoist | None = None
+
+
+@dataclass(frozen=True)
 class Runner:
     """The parts of one call.
 
@@ -91,7 +100,7 @@ class Runner:
     target: Target
     contrast: Target | None
     scheme: Fixed | Adaptive | Exact | Expected
-    choose: Callable[[], Fixed | Adaptive | Exact | Expected]
+    choose: Callable[[], Way]
     nan_policy: str
     allow_unused: bool
     samples: int
@@ -99,7 +108,7 @@ class Runner:
     record: bool
 
     @cached_property
-    def chosen(self) -> Fixed | Adaptive | Exact | Expected:
+    def chosen(self) -> Way:
         """Return how the call integrates."""
         return self.choose()
 
@@ -129,19 +138,25 @@ class Runner:
         baseline_values = self.probe.start_values(stage, samples, index)
         baselines, count, top = len(stage.start_row), len(samples), self.target.top
         sample, target, baseline = (a.ravel() for a in np.indices((count, top, baselines)))
-        ends = Ends(
-            stage.start, stage.stop, stage.start_row[baseline, sample], stage.stop_row[sample], sample * top + target
+        chosen = self.chosen
+        loop = stage if chosen.hoist is None else chosen.hoist(stage)
+        inner, outer = (
+            Ends(s.start, s.stop, s.start_row[baseline, sample], s.stop_row[sample], sample * top + target)
+            for s in (loop, stage)
         )
+        pullback = None if chosen.hoist is None else Pullback(self.backend, chosen.hoist.prefix, outer, stage.fixed)
         # Where the points are known beforehand, every target has the same: one forward serves them all.
         every = np.arange(len(sample)).reshape(count, top, baselines).swapaxes(0, 1).reshape(top, -1)
-        fan = every if isinstance(self.chosen, Fixed | Expected) else np.arange(len(sample))[None]
-        paths = Paths(ends, fan, stage.fixed, [part[sample, target] for part in index], self.names, samples[sample])
-        head, scheme = self.probe.head, self.chosen
+        fan = every if isinstance(chosen.scheme, Fixed | Expected) else np.arange(len(sample))[None]
+        flat, names = [part[sample, target] for part in index], self.names if pullback is None else [""]
+        paths = Paths(inner, fan, loop.fixed, flat, names, samples[sample], pullback)
+        head, scheme = self.probe.head, chosen.scheme
         if isinstance(scheme, Adaptive):
             head, log_odds = self.probe.smooth_head(self.contrast)
             scheme = replace(scheme, log_odds=log_odds)
+        sizer = self.probe.sizer if chosen.hoist is None else chosen.hoist.sizer
         evaluator = Evaluator(
-            self.backend, stage.forward, head, self.probe.sizer, self.probe.monitor, self.nan_policy, self.allow_unused
+            self.backend, loop.forward, head, sizer, self.probe.monitor, self.nan_policy, self.allow_unused
         )
         found = integrate(scheme, evaluator, paths)
         records = found.records() if self.record else []

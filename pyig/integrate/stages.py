@@ -13,6 +13,7 @@ from pyig.contracts import Backend, Forward, Ints, Split, Tensor
 from pyig.errors import InputTypeError, ModelError
 from pyig.integrate.batching import Sizer
 from pyig.integrate.inputs import Inputs
+from pyig.rows import joined
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ class InputStages:
         )
         self._stop = [inputs.leaves[i] for i in moving]
         self._fixed = [leaf for i, leaf in enumerate(inputs.leaves) if i not in moving] + list(inputs.batched.values())
-        self._start = [_joined(backend, [baseline[i] for baseline in baselines]) for i in moving]
+        self._start = [joined(backend, [baseline[i] for baseline in baselines]) for i in moving]
         self._rows = _start_rows([[int(b[i].shape[0]) for i in moving] for b in baselines], inputs.samples)
         if self._rows is None:  # leaves of one baseline differ in their rows: spell every row out
             every = np.arange(inputs.samples)
             wide = [[_spread(backend, b[i], every) for i in moving] for b in baselines]
-            self._start = [_joined(backend, [b[k] for b in wide]) for k in range(len(moving))]
+            self._start = [joined(backend, [b[k] for b in wide]) for k in range(len(moving))]
             self._rows = np.arange(len(baselines) * inputs.samples).reshape(len(baselines), -1)
         alone = all(int(b[i].shape[0]) == 1 for b in baselines for i in moving)
         self._shared = alone and not self._fixed
@@ -148,7 +149,7 @@ class LayerStages:
                 "Attribute to the layer's outputs, or to a later layer"
             )
         self.moving, self.template = moving, values
-        start = [_joined(self._backend, [found[i] for found in starts]) for i in moving]
+        start = [joined(self._backend, [found[i] for found in starts]) for i in moving]
         fixed = [leaf for i, leaf in enumerate(values) if i not in moving] + context
         rows = np.arange(len(starts) * len(samples)).reshape(len(starts), -1)
         forward = LayerForward(self._backend, self._split, moving, self._output)
@@ -173,8 +174,8 @@ class LayerStages:
             parts.append(found)
             done += count
         values, context = zip(*parts, strict=True)
-        return [_joined(self._backend, each) for each in zip(*values, strict=True)], [
-            _joined(self._backend, each) for each in zip(*context, strict=True)
+        return [joined(self._backend, each) for each in zip(*values, strict=True)], [
+            joined(self._backend, each) for each in zip(*context, strict=True)
         ]
 
     def _reach(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
@@ -205,7 +206,3 @@ def _start_rows(counts: list[list[int]], samples: int) -> Ints | None:
 def _spread(backend: Backend, leaf: Tensor, samples: Ints) -> Tensor:
     """Return the rows of these samples; a single row serves them all."""
     return backend.take(leaf, np.zeros_like(samples) if int(leaf.shape[0]) == 1 else samples)
-
-
-def _joined(backend: Backend, parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else backend.concat(parts)

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyig.contracts import Backend, Floats, Ints, Tensor
 from pyig.rows.paths import Ends, Slots
+from pyig.rows.results import Results
 
 
 class DeviceRows:
@@ -19,10 +20,7 @@ class DeviceRows:
         self._layers = weight_rows
         self._slots = Slots(len(ends.stop_rows))
         self._totals: list[list[Tensor]] = [[] for _ in ends.stop]
-        self._results = [
-            [backend.wide_zeros((ends.results, *leaf.shape[1:]), leaf) for _ in range(weight_rows)]
-            for leaf in ends.stop
-        ]
+        self._results = Results(backend, ends.stop, ends.results, weight_rows)
         self._capacity = 0
 
     def points(self, paths: Ints, alphas: Floats) -> list[Tensor]:
@@ -53,34 +51,33 @@ class DeviceRows:
 
     def finish(self, paths: Ints, scales: Floats) -> None:
         """Add the integrals times (x - x') and the scale of their path to their results; free the slots."""
+        backend, rows = self._backend, self._ends.result_rows[paths]
+        steps = [backend.cast_like(b, t[0]) - backend.cast_like(a, t[0])
+                 for a, b, t in zip(*self._rows(paths), self._results.tensors, strict=True)]  # fmt: skip
+        for layer, parts in enumerate(zip(*self.integrals(paths), strict=True)):
+            self._results.add(layer, rows, [part * step for part, step in zip(parts, steps, strict=True)], scales)
+
+    def integrals(self, paths: Ints) -> list[list[Tensor]]:
+        """Return the weighted sums of the gradients of these paths, [leaf][weight row], and free their slots."""
         backend = self._backend
         slots = self._slots.close(paths)
         cleared = np.arange(self._capacity)
         cleared[slots] = self._capacity
-        for leaf, (start, stop) in enumerate(zip(*self._rows(paths), strict=True)):
-            totals, results = self._totals[leaf], self._results[leaf]
-            step = backend.cast_like(stop, totals[0]) - backend.cast_like(start, totals[0])
-            step = step * self._column(scales, totals[0])
-            target = backend.from_numpy(self._ends.result_rows[paths], stop)
-            empty = backend.wide_zeros((1, *stop.shape[1:]), stop)
-            for layer in range(self._layers):
-                done = backend.take(totals[layer], slots)
-                results[layer] = backend.scatter_add(results[layer], target, done * step)
-                # Zeros are put in rather than the total taken away: NaN - NaN is not zero.
-                totals[layer] = backend.take(backend.concat([totals[layer], empty]), cleared)
+        found = []
+        for totals, like in zip(self._totals, self._ends.stop, strict=True):
+            found.append([backend.take(total, slots) for total in totals])
+            # Zeros are put in rather than the total taken away: NaN - NaN is not zero.
+            empty = backend.wide_zeros((1, *like.shape[1:]), like)
+            totals[:] = [backend.take(backend.concat([total, empty]), cleared) for total in totals]
+        return found
 
     def results(self) -> list[list[Tensor]]:
         """Return the results, [leaf][weight row], as wide tensors (results, ...) on the device."""
-        return self._results
+        return self._results.tensors
 
     def norms(self) -> tuple[Floats, Floats, Floats]:
         """Return per result: the sum, the L1 norm, and the L1 distance of the first and last weight row."""
-        sums, sizes, distances = (np.zeros(self._ends.results) for _ in range(3))
-        for first, *_, last in [[layers[0], *layers] for layers in self._results]:
-            sums += self._scalars(first)
-            sizes += self._scalars(abs(first))
-            distances += self._scalars(abs(first - last))
-        return sums, sizes, distances
+        return self._results.norms()
 
     def _scalars(self, tensor: Tensor) -> Floats:
         return np.asarray(self._backend.to_numpy(self._backend.row_sum(tensor)), dtype=np.float64)

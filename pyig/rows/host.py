@@ -61,18 +61,26 @@ class HostRows:
 
     def finish(self, paths: Ints, scales: Floats) -> None:
         """Add the integrals times (x - x') and the scale of their path to their results; free the slots."""
-        slots = self._slots.close(paths)
         start_rows, stop_rows = self._ends.start_rows[paths], self._ends.stop_rows[paths]
-        for leaf, (start, stop) in enumerate(zip(self._start, self._stop, strict=True)):
-            step = (stop[stop_rows].astype(np.float64) - start[start_rows]) * scales[:, None]
-            done = self._totals[leaf][slots] * step[:, None]
-            self._totals[leaf][slots] = 0.0
-            targets = self._ends.result_rows[paths]
+        targets = self._ends.result_rows[paths]
+        for leaf, total in enumerate(self._closed(paths)):
+            step = (self._stop[leaf][stop_rows].astype(np.float64) - self._start[leaf][start_rows]) * scales[:, None]
+            done = total * step[:, None]
             if self._one_each:
                 self._results[leaf][targets] = done
                 continue
             for row, target in zip(done, targets, strict=True):
                 self._results[leaf][target] += row
+
+    def integrals(self, paths: Ints) -> list[list[Tensor]]:
+        """Return the weighted sums of the gradients of these paths, [leaf][weight row], and free their slots."""
+        found = []
+        for total, like in zip(self._closed(paths), self._ends.stop, strict=True):
+            layers = [np.ascontiguousarray(total[:, layer]) for layer in range(self._layers)]
+            found.append(
+                [self._backend.from_numpy(layer.reshape(len(paths), *like.shape[1:]), like) for layer in layers]
+            )
+        return found
 
     def results(self) -> list[list[Tensor]]:
         """Return the results, [leaf][weight row], as float64 numpy (results, ...)."""
@@ -89,6 +97,14 @@ class HostRows:
             sizes += _core.l1(np.ascontiguousarray(total[:, 0]))
             distances += _core.l1(total[:, 0] - total[:, -1])
         return sums, sizes, distances
+
+    def _closed(self, paths: Ints) -> list[Floats]:
+        """Take the totals of these paths (n, L, features) out of their slots."""
+        slots = self._slots.close(paths)
+        found = [total[slots] for total in self._totals]
+        for total in self._totals:
+            total[slots] = 0.0
+        return found
 
 
 def matrix(leaf: NDArray[Any]) -> NDArray[Any]:
