@@ -90,6 +90,13 @@ def _recurrent() -> Any:
     return _sequential((4, 5), layers.Dense(4), layers.LSTM(6), layers.Dense(3))
 
 
+def _step_by_step() -> Any:
+    front = [layers.TimeDistributed(layers.Dense(4)), layers.TimeDistributed(layers.Reshape((2, 2)))]
+    return _sequential(
+        (4, 5), *front, layers.TimeDistributed(layers.Dense(3, "tanh")), layers.Flatten(), layers.Dense(3)
+    )
+
+
 def _patches() -> Any:
     def call(x: Any) -> Any:
         tokens = layers.Reshape((9, 8))(layers.Conv2D(8, 2, strides=2)(x)) + np.linspace(-1, 1, 72).reshape(1, 9, 8)
@@ -165,6 +172,7 @@ HOISTED: dict[str, tuple[Callable[[], Any], Shapes, int, int]] = {
     "affine skip": (_affine_skip, ((6,),), 1, 6),
     "tied": (_tied, ((6,),), 1, 6),
     "recurrent": (_recurrent, ((4, 5),), 1, 16),
+    "step by step": (_step_by_step, ((4, 5),), 1, 16),
     "patches": (_patches, ((6, 6, 1),), 1, 72),
     "einsum": (_einsum, ((4, 5),), 1, 28),
     "activation that is a layer": (_layer_activation, ((6,),), 1, 9),
@@ -260,6 +268,10 @@ WITHOUT_PREFIX: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "layer norm": (_first(layers.LayerNormalization), "does not begin with an affine layer (LayerNormalization"),
     "activation": (_first(lambda: layers.Activation("tanh")), "does not begin with an affine layer (Activation"),
+    "rounded": (
+        lambda: _functional((6,), lambda x: layers.Dense(3)(ops.cast(ops.cast(x, "int32"), x.dtype))),
+        "does not begin with an affine layer (Cast",
+    ),
     "product": (
         lambda: _functional((6,), lambda x: layers.Dense(3)(layers.Multiply()([x, x]))),
         "does not begin with an affine layer (Multiply",

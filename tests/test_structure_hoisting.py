@@ -75,6 +75,7 @@ def test_a_deep_model_is_recorded_only_for_a_large_first_layer() -> None:
     [
         (lambda: wide(nn.BatchNorm1d(8)).train(), "training mode"),
         (lambda: nn.Sequential(nn.Tanh(), nn.Linear(200, 3)), "does not begin"),
+        (lambda: nn.Sequential(nn.Linear(200, 190), nn.Tanh(), nn.Linear(190, 5000), nn.Tanh()), "too small a part"),
     ],
 )
 def test_other_models_are_refused_for_good(make: Any, reason: str) -> None:
@@ -113,3 +114,12 @@ def test_functions_are_refused() -> None:
     refused = find_prefix(rows, None, calling(model), [X], [START], [], 1000)
     assert isinstance(refused, Refusal)
     assert "'callable'" in refused.reason
+
+
+def test_a_keras_model_on_torch_has_no_marks() -> None:
+    model = wide()
+    model.compute_output_shape = None  # what a Keras model has
+    refused = find(model, explicit="0")
+    assert isinstance(refused, Refusal)
+    assert "Keras" in refused.reason
+    assert isinstance(find(model), Prefix)

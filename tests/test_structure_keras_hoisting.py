@@ -193,3 +193,10 @@ def test_a_backend_traces_the_part_behind_the_cut_once() -> None:
         prefix = case.find(known=known)
         case.backend.value_and_grad(PrefixForward(prefix), [frontier], [], TargetHead(), [tf.zeros(4, tf.int64)])
     assert traces.count(False) == 1
+
+
+def test_a_model_whose_prefix_is_small_is_refused_for_good() -> None:
+    refused = hoisted("patches").find()
+    assert isinstance(refused, Refusal)
+    assert refused.lasting
+    assert "too small a part" in refused.reason

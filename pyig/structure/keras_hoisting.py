@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from pyig.structure.affine import search_pays
 from pyig.structure.keras import find_layer
 from pyig.structure.keras_prefix import Prefix, explicit_prefix, find_prefix
 from pyig.structure.keras_record import record
-from pyig.structure.refusal import DOES_NOT_PAY, Refusal
+from pyig.structure.refusal import DOES_NOT_PAY, NEVER_PAYS, Refusal
 
 
 def hoisting(
@@ -37,7 +38,7 @@ def hoisting(
     if isinstance(found, Refusal):
         return found
     if layer is None and not found.pays(evaluations):
-        return DOES_NOT_PAY
+        return DOES_NOT_PAY if found.pays(math.inf) else NEVER_PAYS
     return _verified(found, forward, points, starts, fixed)
 
 

@@ -57,6 +57,11 @@ _FUNCTIONS = {  # in tf-keras an operation is a layer around a function of Tenso
 def is_affine(call: Call, moving: list[bool]) -> bool:
     """Tell whether a call is affine in those of its inputs that move, with what `linear_part` leaves of its layer."""
     name = own_name(call.operation)
+    if not all("float" in str(symbol.dtype) for symbol in call.outputs):
+        return False
+    if name == "TimeDistributed":  # calls its layer step by step
+        inner = own_name(call.operation.layer)
+        return inner in _MAPS or (inner in _ACTIVATED and _is_linear(call.operation.layer))
     if name in _ACTIVATED or (name == "Activation" and _is_linear(call.operation)):
         return True
     if name == "Dot" and getattr(call.operation, "normalize", False):

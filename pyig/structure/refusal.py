@@ -29,4 +29,5 @@ class Refusal:
         return False
 
 
-DOES_NOT_PAY = Refusal("for so few evaluations, or so small a part of the model, it does not pay", lasting=False)
+DOES_NOT_PAY = Refusal("for so few evaluations it does not pay", lasting=False)
+NEVER_PAYS = Refusal("it would save too small a part of the work, or make the rows too wide")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from pyig.contracts import Backend, Forward
 from pyig.errors import InputTypeError
 from pyig.structure.affine import LEAST_SHARE, search_pays
-from pyig.structure.refusal import DOES_NOT_PAY, Refusal
+from pyig.structure.refusal import DOES_NOT_PAY, NEVER_PAYS, Refusal
 from pyig.structure.torch import find_layer
 from pyig.structure.torch_prefix import Prefix, explicit_prefix, find_prefix
 from pyig.structure.torch_record import record
@@ -30,6 +31,8 @@ def hoisting(
     known: Prefix | None = None,
 ) -> Prefix | Refusal:
     """Record the model, find its affine prefix, and compare it with the model; see `pyig.structure.find_prefix`."""
+    if explicit is not None and hasattr(model, "compute_output_shape"):
+        return Refusal("the layers of a Keras model on torch do not go through torch's own call")
     mark = None if explicit is None else _module(model, explicit)
     if mark is None and not (search_pays(evaluations) if known is None else known.pays(evaluations)):
         return DOES_NOT_PAY
@@ -44,7 +47,7 @@ def hoisting(
     if isinstance(found, Refusal):
         return found
     if mark is None and not found.pays(evaluations):
-        return DOES_NOT_PAY
+        return DOES_NOT_PAY if found.pays(math.inf) else NEVER_PAYS
     return found.verified(forward, points, starts, fixed)
 
 
