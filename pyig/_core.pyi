@@ -49,7 +49,7 @@ class Planner:
         rtol: float,
         max_evals: int,
         log_odds: bool = False,
-        factor: float | None = None,
+        caution: float = 1.0,
         max_rows: int = 1048576,
         min_width: float = ...,
         noise: float = 0.0,

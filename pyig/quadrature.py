@@ -221,9 +221,8 @@ class AdaptivePlan:
     def __init__(
         self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int, noise: float
     ) -> None:
-        factor = (1.0 if log_odds else 0.85) * caution
         self._planner = _core.Planner(
-            paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, factor=factor, max_rows=most_rows, noise=noise
+            paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, caution=caution, max_rows=most_rows, noise=noise
         )
         self._log_odds = log_odds
         self._paths = paths

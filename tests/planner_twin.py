@@ -1,7 +1,7 @@
 """The adaptive planner in plain Python: the oracle of the compiled one, written for reading and not for speed.
 
 A path is a binary tree of dyadic cells on [0, 1]. A leaf [a, b] with midpoint m has the nodes a, m and b; its value is
-the trapezoid on the two halves, Simpson-extrapolated where the differences shrink as a smooth integrand's do. The
+the trapezoid on the two halves, or Simpson's where the differences shrink as a smooth integrand's do. The
 planner sees scalars only (F or the log-odds s, and the slope along the path) and asks for the L1 norms of linear
 combinations of gradient rows.
 """
@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-SMOOTH, TRUST = 0.35 * 4 / 3, 1.0
+SMALL_CHANGE, FAIR_CHANGE, SHRUNK = 0.467, 0.9, 3.2
+SMOOTH_PART, ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.35, 0.85, 0.95
+OF_MANY, OF_ONE = 0.75, 0.6
+RESOLVED_SPAN, SPAN_UNIT = 4.0, 8.0
 START = (0.0, 0.25, 0.5, 0.75, 1.0)
-SHARE, NEGLIGIBLE = 0.7, 0.05
+AIM, NEGLIGIBLE = 0.8, 0.05
 _X = (-0.906179845938664, -0.5384693101056831, 0.0, 0.5384693101056831, 0.906179845938664)
 _W = (0.23692688505618908, 0.47862867049936647, 0.5688888888888889, 0.47862867049936647, 0.23692688505618908)
 
@@ -43,23 +46,47 @@ def plain_sum(terms: Iterable[float]) -> float:
     return total
 
 
-def cell_weights(log_odds: bool, h: float, s0: float, s1: float, d0: float, d1: float) -> tuple[float, float]:
-    """Weights of the gradients at both ends of a cell of width h; values s and slopes d at its ends."""
-    if not log_odds:
-        return h / 2, h / 2
-    span, e0, e1 = s1 - s0, d0 * h, d1 * h
+def sigmoid_slope(s: float) -> float:
+    p = sigmoid(-abs(s))
+    return p * (1 - p)
+
+
+def integral(a: Node, b: Node) -> Iterator[tuple[float, float]]:
+    """(t, weight) whose weights sum to the integral of sigmoid'(s) from a to b; s from values and slopes at both."""
+    h = b.alpha - a.alpha
+    span, e0, e1 = b.value - a.value, a.slope * h, b.slope * h
     cubic = span != 0 and 0 <= e0 / span <= 3 and 0 <= e1 / span <= 3
     panels = min(64, max(1, math.ceil(abs(span) / 2)))
-    left = right = 0.0
     for panel in range(panels):
         for x, w in zip(_X, _W, strict=True):
             t = (panel + (x + 1) / 2) / panels
             slope = e0 + t * (3 * span - 2 * e0 - e1 + t * (e0 + e1 - 2 * span)) if cubic else span
-            p = sigmoid(-abs(s0 + t * slope))
-            weight = w / 2 / panels * h * p * (1 - p)
-            left += weight * (1 - t)
-            right += weight * t
+            yield t, w / 2 / panels * h * sigmoid_slope(a.value + t * slope)
+
+
+def cell_weights(log_odds: bool, a: Node, b: Node) -> tuple[float, float]:
+    """Weights of the gradients at both ends of a cell."""
+    if not log_odds:
+        return (b.alpha - a.alpha) / 2, (b.alpha - a.alpha) / 2
+    left = right = 0.0
+    for t, weight in integral(a, b):
+        left += weight * (1 - t)
+        right += weight * t
     return left, right
+
+
+def simpson_weights(log_odds: bool, a: Node, m: Node, b: Node) -> list[float]:
+    """Weights of the gradients at the ends and the middle, for a quadratic through them."""
+    h = b.alpha - a.alpha
+    if not log_odds:
+        return [h / 6, h * 2 / 3, h / 6]
+    weights = [0.0, 0.0, 0.0]
+    for offset, ends in ((0, (a, m)), (1, (m, b))):
+        for t, weight in integral(*ends):
+            u = (offset + t) / 2
+            for i, basis in enumerate(((1, (1 - u), (1 - 2 * u)), (4, u, (1 - u)), (1, u, (2 * u - 1)))):
+                weights[i] += weight * basis[0] * basis[1] * basis[2]
+    return weights
 
 
 @dataclass(eq=False)
@@ -78,15 +105,16 @@ class Cell:
     a: Node
     m: Node
     b: Node
-    parent_difference: dict[Node, float] = field(default_factory=dict)
     two: dict[Node, float] = field(default_factory=dict)
     difference: dict[Node, float] = field(default_factory=dict)
+    simpson: dict[Node, float] = field(default_factory=dict)
+    norm: float = math.nan  # of the difference
     smooth: bool = False
     error: float = math.inf
     defect: float = 0.0
 
     def combination(self) -> dict[Node, float]:
-        return add(self.two, self.difference, 1 / 3) if self.smooth else self.two
+        return self.simpson if self.smooth else self.two
 
 
 def add(x: dict[Node, float], y: dict[Node, float], scale: float) -> dict[Node, float]:
@@ -102,10 +130,14 @@ class Path:
     nodes: list[Node] = field(default_factory=list)
     leaves: list[Cell] = field(default_factory=list)
     refining: list[tuple[Cell, Node, Node]] = field(default_factory=list)  # a leaf and the midpoints of its halves
-    fresh: list[Cell] = field(default_factory=list)  # left, right, left, right, ...
+    fresh: list[tuple[Cell, Cell, Cell]] = field(default_factory=list)  # left, right, and their parent
+    first: bool = True  # round
     waiting: int = 0
     rows: int = 0  # held or granted
-    closed_error: float = 0.0  # sum of squares
+    closed_squares: float = 0.0  # of errors
+    closed_errors: float = 0.0
+    squares: float = 0.0
+    errors: float = 0.0
     closed_defect: float = 0.0
     used: int = 0
 
@@ -118,13 +150,13 @@ class Planner:
         rtol: float,
         max_evals: int,
         log_odds: bool = False,
-        factor: float | None = None,
+        caution: float = 1.0,
         max_rows: int = 1 << 20,
         min_width: float = 2.0**-20,
         noise: float = 0.0,
     ) -> None:
         self.rtol, self.max_evals, self.log_odds = rtol, max_evals, log_odds
-        self.factor = (1.0 if log_odds else 0.85) if factor is None else factor
+        self.caution = caution
         self.min_width, self.noise = min_width, noise
         self.most_rows = max(max_rows, max_evals)
         self._total = paths
@@ -255,73 +287,93 @@ class Planner:
         return add(self._ends(a, m), self._ends(m, b), 1.0)
 
     def _ends(self, a: Node, b: Node) -> dict[Node, float]:
-        w = cell_weights(self.log_odds, b.alpha - a.alpha, a.value, b.value, a.slope, b.slope)
-        return {a: w[0], b: w[1]}
+        return dict(zip((a, b), cell_weights(self.log_odds, a, b), strict=True))
 
-    def _cell(self, a: Node, m: Node, b: Node, parent: dict[Node, float]) -> Cell:
+    def _cell(self, a: Node, m: Node, b: Node) -> Cell:
         two = self._halves(a, m, b)
         for node in (a, m, b):
             node.users += 1
-        return Cell(a, m, b, parent, two, add(two, self._ends(a, b), -1.0))
+        simpson = dict(zip((a, m, b), simpson_weights(self.log_odds, a, m, b), strict=True))
+        return Cell(a, m, b, two, add(two, self._ends(a, b), -1.0), simpson)
 
     def _grow(self, path: Path) -> None:
         """All nodes of the round are there: make the new cells and ask for their norms."""
         if not all(math.isfinite(n.value) and math.isfinite(n.slope) for n in path.nodes):
             self._finish(path, converged=False)
             return
-        if not path.refining:
+        if path.first:
             n0, n1, n2, n3, n4 = path.nodes
-            parent = add(self._halves(n0, n2, n4), self._ends(n0, n4), -1.0)
-            path.fresh = [self._cell(n0, n1, n2, parent), self._cell(n2, n3, n4, parent)]
+            root = self._cell(n0, n2, n4)
+            path.refining = [(root, n1, n3)]
+            self._requests.append((path, False, root.difference))
         for cell, left, right in path.refining:
-            path.fresh.append(self._cell(cell.a, left, cell.m, cell.difference))
-            path.fresh.append(self._cell(cell.m, right, cell.b, cell.difference))
+            path.fresh.append((self._cell(cell.a, left, cell.m), self._cell(cell.m, right, cell.b), cell))
         for cell, _, _ in path.refining:
             self._drop(path, cell)
         path.refining = []
         total: dict[Node, float] = {}
         for cell in path.leaves:
             total = add(total, cell.combination(), 1.0)
-        for left, right in zip(path.fresh[::2], path.fresh[1::2], strict=True):
+        for left, right, parent in path.fresh:
             both = add(left.difference, right.difference, 1.0)
-            change = add({n: 4 * c for n, c in both.items()}, left.parent_difference, -1.0)
+            change = add(add(left.simpson, right.simpson, 1.0), parent.simpson, -1.0)
             for wanted in (left.difference, right.difference, both, change):
                 self._requests.append((path, False, wanted))
             total = add(add(total, left.two, 1.0), right.two, 1.0)
         self._requests.append((path, True, total))
 
     def _judge(self, path: Path, norms: list[float]) -> None:
-        for k, (left, right) in enumerate(zip(path.fresh[::2], path.fresh[1::2], strict=True)):
-            d_left, d_right, both, change = norms[4 * k : 4 * k + 4]
-            simpson = change / 3
-            for cell, own in ((left, d_left), (right, d_right)):
-                cell.smooth = simpson < SMOOTH * both
+        if path.first:
+            path.fresh[0][2].norm = norms.pop(0)
+            path.first = False
+        for k, (left, right, parent) in enumerate(path.fresh):
+            left.norm, right.norm, both, change = norms[4 * k : 4 * k + 4]
+            smooth = change < SMALL_CHANGE * both or (parent.norm >= SHRUNK * both and change < FAIR_CHANGE * both)
+            for cell in (left, right):
+                cell.smooth = smooth
                 cell.defect = plain_sum(c * n.slope for n, c in cell.combination().items()) - rise(
                     self.log_odds, cell.a.value, cell.b.value
                 )
-                estimate = TRUST * simpson / 2 if cell.smooth else self.factor * own
+                rough = ROUGH_PART_LOG_ODDS if self.log_odds else ROUGH_PART
+                expected = SMOOTH_PART * change if cell.smooth else rough * cell.norm
+                estimate = self.caution * self._resolution(cell) * expected
                 cell.error = max(estimate, abs(cell.defect) - self._floor(path))
-        path.leaves += path.fresh
+                path.leaves.append(cell)
         path.fresh = []
         size = norms[-1]
         self.size[path.index] = size
         gap = path.closed_defect + plain_sum(c.defect for c in path.leaves)
-        squares = path.closed_error + plain_sum(c.error * c.error for c in path.leaves)
+        path.squares = path.closed_squares + plain_sum(c.error * c.error for c in path.leaves)
+        path.errors = path.closed_errors + plain_sum(c.error for c in path.leaves)
         excess = max(abs(gap) - self._floor(path), 0.0)
-        self.error[path.index] = math.sqrt(squares + excess * excess)
+        spread = self._spread(path)
+        self.error[path.index] = math.sqrt(spread * spread * path.squares + excess * excess)
         if not (math.isfinite(self.error[path.index]) and math.isfinite(size)):
             self._finish(path, converged=False)
         elif self.error[path.index] <= self.rtol * size:
             self._finish(path, converged=True)
         else:
-            self._refine(path, squares, size)
+            self._refine(path, size)
 
     def _floor(self, path: Path) -> float:
-        """Below this a defect is rounding; a probability is at most 1."""
-        return self.noise * (1.0 if self.log_odds else max(abs(n.value) for n in path.nodes if n.slot >= 0))
+        """Below this a defect is rounding."""
+        values = [n.value for n in path.nodes if n.slot >= 0]
+        return self.noise * max(sigmoid_slope(v) * (1 + abs(v)) if self.log_odds else abs(v) for v in values)
 
-    def _refine(self, path: Path, squares: float, size: float) -> None:
-        aim = SHARE * self.rtol * size
+    def _spread(self, path: Path) -> float:
+        """How the errors of the cells add: a factor on the root of the sum of their squares."""
+        return OF_MANY + OF_ONE * (math.sqrt(path.squares) / path.errors) if path.errors > 0 else 1.0
+
+    def _resolution(self, cell: Cell) -> float:
+        """Factor on the estimates where the log-odds change by much between the nodes."""
+        if not self.log_odds:
+            return 1.0
+        span = max(abs(cell.m.value - cell.a.value), abs(cell.b.value - cell.m.value))
+        return 1 + max(span - RESOLVED_SPAN, 0.0) / SPAN_UNIT
+
+    def _refine(self, path: Path, size: float) -> None:
+        squares = path.squares
+        aim = AIM * self.rtol * size / self._spread(path)
         goal = aim * aim
         able = [c for c in path.leaves if c.b.alpha - c.a.alpha > 2 * self.min_width]
         able.sort(key=lambda c: (-c.error, c.a.alpha))
@@ -355,7 +407,8 @@ class Planner:
         total: dict[Node, float] = {}
         for cell in closing:
             total = add(total, cell.combination(), 1.0)
-            path.closed_error += cell.error * cell.error
+            path.closed_squares += cell.error * cell.error
+            path.closed_errors += cell.error
             path.closed_defect += cell.defect
         self._fold(path, total)
         gone = {id(c) for c in closing}
@@ -383,7 +436,7 @@ class Planner:
     def _finish(self, path: Path, converged: bool) -> None:
         # A round that was cut short falls back on the cells that it was to refine.
         total: dict[Node, float] = {}
-        for cell in [*path.leaves, *path.fresh, *(cell for cell, _, _ in path.refining)]:
+        for cell in [*path.leaves, *(c for pair in path.fresh for c in pair[:2]), *(c for c, _, _ in path.refining)]:
             total = add(total, cell.combination(), 1.0)
         if total:
             self._fold(path, total)

@@ -6,7 +6,6 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <optional>
 
 namespace pyig::bind {
 
@@ -28,10 +27,9 @@ py::tuple tuple_of(const Combinations& sums) {
                           array_of(sums.coefficients));
 }
 
-Planner make_planner(std::int64_t paths, double rtol, std::int64_t max_evals, bool log_odds,
-                     std::optional<double> factor, std::int64_t max_rows, double min_width, double noise) {
-    return Planner(
-        {{rtol, max_evals, log_odds, factor.value_or(log_odds ? 1.0 : 0.85), min_width, noise}, paths, max_rows});
+Planner make_planner(std::int64_t paths, double rtol, std::int64_t max_evals, bool log_odds, double caution,
+                     std::int64_t max_rows, double min_width, double noise) {
+    return Planner({{rtol, max_evals, log_odds, caution, min_width, noise}, paths, max_rows});
 }
 
 py::tuple ask(Planner& planner, std::int64_t rows) {
@@ -71,7 +69,7 @@ py::array_t<double> record(const Planner& planner, std::int64_t path) {
 void bind_planner(const py::module_& m) {
     py::class_<Planner>(m, "Planner", "Which points of which path to evaluate next, for a given accuracy of each path.")
         .def(py::init(&make_planner), py::arg("paths"), py::kw_only(), py::arg("rtol"), py::arg("max_evals"),
-             py::arg("log_odds") = false, py::arg("factor") = py::none(), py::arg("max_rows") = std::int64_t{1} << 20U,
+             py::arg("log_odds") = false, py::arg("caution") = 1.0, py::arg("max_rows") = std::int64_t{1} << 20U,
              py::arg("min_width") = 0x1p-20, py::arg("noise") = 0.0,
              "Plan the paths 0 to paths - 1 until the error of each is at most rtol of its L1 norm.")
         .def("ask", ask, py::arg("rows"), "Next paths (n,) and alphas (n,), n <= rows; the same again until told.")

@@ -35,7 +35,9 @@ bool keeps_direction(double slope, double mean) {
     return 0 <= slope / mean && slope / mean <= 3;
 }
 
-Ends log_odds_weights(const Point& first, const Point& last) {
+// Call use(t, weight) for t in [0, 1] so that the weights add up to the integral of sigmoid'(s) over the cell.
+template <class Use>
+void integrate(const Point& first, const Point& last, Use use) {
     const double h = last.alpha - first.alpha;
     const double span = last.value - first.value;
     const double e0 = first.slope * h;
@@ -43,26 +45,50 @@ Ends log_odds_weights(const Point& first, const Point& last) {
     const bool cubic = span != 0 && keeps_direction(e0, span) && keeps_direction(e1, span);
     const double wanted = std::ceil(std::abs(span) / panel_span);
     const int panels = wanted < most_panels ? std::max(1, static_cast<int>(wanted)) : most_panels;
-    Ends ends{0, 0};
     for (int panel = 0; panel < panels; ++panel)
         for (const GaussNode& node : gauss) {
             const double t = (panel + (node.x + 1) / 2) / panels;
             const double bend = cubic ? e0 + t * (3 * span - 2 * e0 - e1 + t * (e0 + e1 - 2 * span)) : span;
-            const double p = sigmoid(-std::abs(first.value + t * bend)); // not above 1/2, so 1 - p keeps its digits
-            const double weight = node.weight / 2 / panels * h * p * (1 - p);
-            ends.first += weight * (1 - t);
-            ends.last += weight * t;
+            use(t, node.weight / 2 / panels * h * sigmoid_slope(first.value + t * bend));
         }
-    return ends;
 }
 
 } // namespace
 
+double sigmoid_slope(double s) {
+    const double p = sigmoid(-std::abs(s)); // not above 1/2, so 1 - p keeps its digits
+    return p * (1 - p);
+}
+
 Ends end_weights(bool log_odds, const Point& first, const Point& last) {
-    if (log_odds)
-        return log_odds_weights(first, last);
-    const double half = (last.alpha - first.alpha) / 2;
-    return {half, half};
+    if (!log_odds) {
+        const double half = (last.alpha - first.alpha) / 2;
+        return {half, half};
+    }
+    Ends ends{0, 0};
+    integrate(first, last, [&](double t, double weight) {
+        ends.first += weight * (1 - t);
+        ends.last += weight * t;
+    });
+    return ends;
+}
+
+std::array<double, 3> simpson_weights(bool log_odds, const Point& first, const Point& middle, const Point& last) {
+    const double h = last.alpha - first.alpha;
+    if (!log_odds)
+        return {h / 6, h * 2 / 3, h / 6};
+    std::array<double, 3> weights{};
+    const auto half = [&](double offset) {
+        return [&weights, offset](double t, double weight) {
+            const double u = (offset + t) / 2;
+            weights[0] += weight * (1 - u) * (1 - 2 * u);
+            weights[1] += weight * 4 * u * (1 - u);
+            weights[2] += weight * u * (2 * u - 1);
+        };
+    };
+    integrate(first, middle, half(0));
+    integrate(middle, last, half(1));
+    return weights;
 }
 
 double rise(bool log_odds, double first, double last) {

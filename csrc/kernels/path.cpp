@@ -8,10 +8,27 @@ namespace pyig {
 
 namespace {
 
-// Simpson's change below this share of the difference tells a smooth integrand: for h^2 errors it would be 0.
-constexpr double smooth_share = 0.35 * 4 / 3;
-// Errors of cells add as random signs do. Refining on to this share of the tolerance saves a round.
-constexpr double aim = 0.7;
+// A smooth integrand shows in one of two ways: Simpson's values change by a small share of the difference (for errors
+// in h^2 the share would be 0), or the difference itself has shrunk from the cell to its halves by more than kinks let
+// it (4 for errors in h^2, 2 for a jump) and Simpson's values change by less than it.
+constexpr double small_change = 0.467;
+constexpr double fair_change = 0.9;
+constexpr double shrunk = 3.2;
+// Of Simpson's change, for each of the two cells that share it: the error that is expected. It is 0.05 to 0.1 where the
+// integrand is as smooth as it looks.
+constexpr double smooth_part = 0.35;
+// Of the difference, elsewhere.
+constexpr double rough_part = 0.85;
+constexpr double rough_part_log_odds = 0.95;
+// Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.35
+// times the root of the squares, of many alike 0.75.
+constexpr double of_many = 0.75;
+constexpr double of_one = 0.6;
+// Log-odds that change by more than this between nodes hide where the probability rises.
+constexpr double resolved_span = 4;
+constexpr double span_unit = 8;
+// Refining on to this share of the tolerance saves a round.
+constexpr double aim = 0.8;
 // A cell below this part of its share of the tolerance is folded, and its rows are free.
 constexpr double negligible = 0.05;
 
@@ -70,7 +87,6 @@ std::vector<Path::NodeId> Path::begin() {
 bool Path::tell(NodeId node, double value, double slope, std::int64_t slot) {
     Node& told = nodes_[node];
     told.at.value = value;
-    largest_ = std::max(largest_, std::abs(value));
     told.at.slope = slope;
     told.slot = slot;
     told.held = true;
@@ -86,6 +102,7 @@ Path::Cell Path::make_cell(const PathSettings& settings, NodeId a, NodeId m, Nod
     cell.right = end_weights(settings.log_odds, nodes_[m].at, nodes_[b].at);
     cell.two = {cell.left.first, cell.left.last + cell.right.first, cell.right.last};
     cell.difference = {cell.two[0] - whole.first, cell.two[1], cell.two[2] - whole.last};
+    cell.simpson = simpson_weights(settings.log_odds, nodes_[a].at, nodes_[m].at, nodes_[b].at);
     for (const NodeId node : cell.nodes)
         ++nodes_[node].users;
     return cell;
@@ -98,12 +115,20 @@ Path::Split Path::root(const PathSettings& settings) {
 bool Path::grow(const PathSettings& settings, Combinations& requests) {
     if (!finite_)
         return false;
-    if (splits_.empty()) // the first round
+    for (const Node& node : nodes_)
+        largest_ = std::max(largest_, settings.log_odds ? sigmoid_slope(node.at.value) * (1 + std::abs(node.at.value))
+                                                        : std::abs(node.at.value));
+    if (first_) {
         splits_.push_back(root(settings));
+        const Cell& whole = splits_.back().cell;
+        for (std::size_t i = 0; i < 3; ++i)
+            requests.term(nodes_[whole.nodes[i]].slot, whole.difference[i]);
+        requests.end(index_, false);
+    }
     for (const Split& split : splits_) {
         const auto [a, m, b] = split.cell.nodes;
         fresh_.push_back({make_cell(settings, a, split.left, m, split.cell.left),
-                          make_cell(settings, m, split.right, b, split.cell.right), split.cell.difference});
+                          make_cell(settings, m, split.right, b, split.cell.right), split.cell});
         for (const NodeId node : split.cell.nodes) // the halves use them too: no row becomes free
             --nodes_[node].users;
     }
@@ -117,11 +142,8 @@ bool Path::grow(const PathSettings& settings, Combinations& requests) {
     return true;
 }
 
-// The differences of both halves, their sum, and how that changed since the parent.
+// The differences of both halves, their sum, and how Simpson's value changed since the parent.
 void Path::request(const Pair& pair, Combinations& requests) const {
-    const Triple& left = pair.left.difference;
-    const Triple& right = pair.right.difference;
-    const Triple& parent = pair.parent_difference;
     const auto slot = [&](const Cell& cell, std::size_t i) { return nodes_[cell.nodes[i]].slot; };
     for (const Cell* cell : {&pair.left, &pair.right}) {
         for (std::size_t i = 0; i < 3; ++i)
@@ -130,48 +152,80 @@ void Path::request(const Pair& pair, Combinations& requests) const {
     }
     const std::int64_t slots[] = {slot(pair.left, 0), slot(pair.left, 1), slot(pair.left, 2), slot(pair.right, 1),
                                   slot(pair.right, 2)};
-    const double both[] = {left[0], left[1], left[2] + right[0], right[1], right[2]};
-    const double before[] = {parent[0], 0, parent[1], 0, parent[2]};
-    for (std::size_t i = 0; i < 5; ++i)
-        requests.term(slots[i], both[i]);
-    requests.end(index_, false);
-    for (std::size_t i = 0; i < 5; ++i)
-        requests.term(slots[i], 4 * both[i] - before[i]);
-    requests.end(index_, false);
+    const auto sum = [&](const Triple& left, const Triple& right, const Triple& parent) {
+        const double terms[] = {left[0] - parent[0], left[1], left[2] + right[0] - parent[1], right[1],
+                                right[2] - parent[2]};
+        for (std::size_t i = 0; i < 5; ++i)
+            requests.term(slots[i], terms[i]);
+        requests.end(index_, false);
+    };
+    sum(pair.left.difference, pair.right.difference, {});
+    sum(pair.left.simpson, pair.right.simpson, pair.parent.simpson);
 }
 
 void Path::judge(const PathSettings& settings, const double* norms) {
+    if (std::exchange(first_, false))
+        fresh_.front().parent.norm = *norms++;
     for (Pair& pair : fresh_) {
-        const double both = norms[2];
-        const double change = norms[3];
-        judge(settings, pair.left, norms[0], both, change);
-        judge(settings, pair.right, norms[1], both, change);
-        leaves_.push_back(pair.left);
-        leaves_.push_back(pair.right);
+        pair.left.norm = norms[0];
+        pair.right.norm = norms[1];
+        const Look seen = look(pair.parent.norm, norms[2], norms[3]);
+        for (Cell* cell : {&pair.left, &pair.right}) {
+            judge(settings, *cell, seen);
+            leaves_.push_back(*cell);
+        }
         norms += 4;
     }
     fresh_.clear();
     size_ = *norms;
     double squares = 0;
+    double errors = 0;
     double gap = 0;
     for (const Cell& cell : leaves_) {
         squares += square(cell.error);
+        errors += cell.error;
         gap += cell.defect;
     }
     squares_ = closed_squares_ + squares;
+    errors_ = closed_errors_ + errors;
     const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
-    error_ = std::sqrt(squares_ + square(excess));
+    error_ = std::sqrt(square(spread()) * squares_ + square(excess));
 }
 
-void Path::judge(const PathSettings& settings, Cell& cell, double own, double both, double change) const {
-    const double simpson = change / 3;
-    cell.smooth = simpson < smooth_share * both;
+Path::Look Path::look(double parent, double both, double change) {
+    const bool smooth = change < small_change * both || (parent >= shrunk * both && change < fair_change * both);
+    return {smooth, change};
+}
+
+// Below this a defect is rounding.
+double Path::floor(const PathSettings& settings) const {
+    return settings.noise * largest_;
+}
+
+// How the errors of the cells add: a factor on the root of the sum of their squares.
+double Path::spread() const {
+    return errors_ > 0 ? of_many + of_one * (std::sqrt(squares_) / errors_) : 1;
+}
+
+// Factor on the estimates of a cell between whose nodes the log-odds change by much.
+double Path::resolution(const PathSettings& settings, const Cell& cell) const {
+    if (!settings.log_odds)
+        return 1;
+    const auto value = [&](std::size_t i) { return nodes_[cell.nodes[i]].at.value; };
+    const double span = std::max(std::abs(value(1) - value(0)), std::abs(value(2) - value(1)));
+    return 1 + std::max(span - resolved_span, 0.0) / span_unit;
+}
+
+void Path::judge(const PathSettings& settings, Cell& cell, const Look& look) const {
+    cell.smooth = look.smooth;
     double found = 0;
     for (std::size_t i = 0; i < 3; ++i)
         found += cell.coefficient(i) * nodes_[cell.nodes[i]].at.slope;
     cell.defect = found - rise(settings.log_odds, nodes_[cell.nodes[0]].at.value, nodes_[cell.nodes[2]].at.value);
     const double excess = std::abs(cell.defect) - floor(settings);
-    cell.error = std::max(cell.smooth ? simpson / 2 : settings.factor * own, excess);
+    const double rough = settings.log_odds ? rough_part_log_odds : rough_part;
+    const double expected = cell.smooth ? smooth_part * look.change : rough * cell.norm;
+    cell.error = std::max(settings.caution * resolution(settings, cell) * expected, excess);
 }
 
 // Leaves in the order of their errors, until the rest is small enough; not more than `room`.
@@ -184,7 +238,7 @@ std::vector<std::size_t> Path::worst(const PathSettings& settings, std::size_t r
     std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         return std::pair(-leaves_[x].error, at(x, 0)) < std::pair(-leaves_[y].error, at(y, 0));
     });
-    const double goal = square(aim * settings.rtol * size_);
+    const double goal = square(aim * settings.rtol * size_ / spread());
     double rest = squares_;
     std::size_t count = 0;
     for (; count < order.size() && (count == 0 || !(rest <= goal)); ++count)
@@ -233,6 +287,7 @@ void Path::close_negligible(double limit, Combinations& folds, Slots& slots) {
     for (auto cell = closing; cell != leaves_.end(); ++cell) {
         total.add(*cell);
         closed_squares_ += square(cell->error);
+        closed_errors_ += cell->error;
         closed_defect_ += cell->defect;
     }
     fold(total, folds);

@@ -2,8 +2,8 @@
 //
 // A leaf [a, b] has the nodes a, b and their midpoint m. Its value is the weighted sum of the gradients over both
 // halves
-// ("two"), Simpson-extrapolated with the difference from the whole cell where the differences shrink as those of a
-// smooth integrand do. The path sees scalars only; norms of gradients are asked for.
+// ("two"), or that of a quadratic through the three ("simpson") where the changes from cell to halves shrink as those
+// of a smooth integrand do. The path sees scalars only; norms of gradients are asked for.
 #pragma once
 
 #include "kernels/cell.hpp"
@@ -22,7 +22,7 @@ struct PathSettings {
     double rtol = 0.01;
     std::int64_t max_evals = 512;
     bool log_odds = false;
-    double factor = 0.85; // of the first difference, where it does not shrink: the error that is expected
+    double caution = 1; // factor on the estimates
     double min_width = 0;
     double noise = 0; // rounding of F relative to the largest |F| on the path: defects below it say nothing
 };
@@ -57,11 +57,9 @@ class Path {
     bool grow(const PathSettings& settings, Combinations& requests);
 
     // How many norms `grow` asked for.
-    std::size_t requests() const { return 4 * fresh_.size() + 1; }
+    std::size_t requests() const { return 4 * fresh_.size() + (first_ ? 2 : 1); }
 
     // Take these norms.
-    // Below this a defect is rounding; a probability is at most 1.
-    double floor(const PathSettings& settings) const { return settings.noise * (settings.log_odds ? 1.0 : largest_); }
     void judge(const PathSettings& settings, const double* norms);
     double error() const { return error_; }
     double size() const { return size_; }
@@ -92,17 +90,24 @@ class Path {
         Ends right;
         Triple two;
         Triple difference; // two, less the weights over the whole cell
+        Triple simpson;
+        double norm = 0; // L1, of the difference
         bool smooth = false;
         double error = std::numeric_limits<double>::infinity();
         double defect = 0; // the value's completeness gap, exact
 
-        double coefficient(std::size_t i) const { return smooth ? two[i] + 1.0 / 3 * difference[i] : two[i]; }
+        double coefficient(std::size_t i) const { return smooth ? simpson[i] : two[i]; }
     };
-    // The halves of one cell, and the difference of that cell over its nodes left.a, left.b, right.b.
+    // A cell and its halves.
     struct Pair {
         Cell left;
         Cell right;
-        Triple parent_difference;
+        Cell parent;
+    };
+    // What the norms of a pair say about a cell's error.
+    struct Look {
+        bool smooth;
+        double change; // L1, of both Simpson values from the parent's
     };
     struct Split {
         Cell cell;
@@ -116,8 +121,12 @@ class Path {
     Split root(const PathSettings& settings);
     Total total() const;
     void request(const Pair& pair, Combinations& requests) const;
-    void judge(const PathSettings& settings, Cell& cell, double own, double both, double change) const;
+    static Look look(double parent, double both, double change);
+    void judge(const PathSettings& settings, Cell& cell, const Look& look) const;
+    double floor(const PathSettings& settings) const;
+    double resolution(const PathSettings& settings, const Cell& cell) const;
     std::vector<std::size_t> worst(const PathSettings& settings, std::size_t room) const;
+    double spread() const;
     void remove(const std::vector<std::size_t>& chosen);
     void close_negligible(double limit, Combinations& folds, Slots& slots);
     void fold(const Total& total, Combinations& folds);
@@ -130,12 +139,15 @@ class Path {
     std::vector<Pair> fresh_;   // made, not judged
     std::size_t waiting_ = 0;
     std::size_t rows_ = 0;
+    bool first_ = true; // round
     bool finite_ = true;
     std::int64_t used_ = 0;
     double closed_squares_ = 0; // of the errors of cells that are folded
+    double closed_errors_ = 0;
     double closed_defect_ = 0;
-    double largest_ = 0; // |value|
+    double largest_ = 0; // what a relative error of the values is multiplied with
     double squares_ = 0;
+    double errors_ = 0;
     double error_ = std::numeric_limits<double>::quiet_NaN();
     double size_ = std::numeric_limits<double>::quiet_NaN();
 };

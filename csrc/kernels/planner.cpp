@@ -30,7 +30,7 @@ PlannerSettings checked(const PlannerSettings& settings) {
     require(settings.paths >= 0, "paths", "0 or more", settings.paths);
     require(path.rtol >= 0 && std::isfinite(path.rtol), "rtol", "a finite number, 0 or more", path.rtol);
     require(path.max_evals >= first_round, "max_evals", "5 or more, the nodes of the first round", path.max_evals);
-    require(path.factor > 0 && std::isfinite(path.factor), "factor", "a finite number above 0", path.factor);
+    require(path.caution > 0 && std::isfinite(path.caution), "caution", "a finite number above 0", path.caution);
     require(settings.max_rows >= first_round, "max_rows", "5 or more, the nodes of the first round", settings.max_rows);
     require(path.min_width >= least_width && path.min_width <= 1, "min_width", "a number from 2**-50 to 1",
             path.min_width);

@@ -20,7 +20,7 @@ settings = st.fixed_dictionaries(
         "rtol": st.sampled_from([0.0, 1e-3, 1e-2, 0.1, 1.0]),
         "max_evals": st.integers(5, 90),
         "log_odds": st.booleans(),
-        "factor": st.sampled_from([None, 0.3, 1.3]),
+        "caution": st.sampled_from([1.0, 0.3, 1.5]),
         "max_rows": st.integers(5, 200),
         "min_width": st.sampled_from([2.0**-20, 2.0**-5, 2.0**-2, 1.0]),
         "noise": st.sampled_from([0.0, 1e-6, 1e-2]),

@@ -30,8 +30,8 @@ def planner(paths: int = 2, **settings: Any) -> _core.Planner:
         ({"rtol": math.nan}, "rtol: expected a finite number, 0 or more; got nan"),
         ({"rtol": math.inf}, "rtol: .*; got inf"),
         ({"max_evals": 4}, "max_evals: expected 5 or more, the nodes of the first round; got 4"),
-        ({"factor": 0}, "factor: expected a finite number above 0; got 0"),
-        ({"factor": math.nan}, "factor: .*; got nan"),
+        ({"caution": 0}, "caution: expected a finite number above 0; got 0"),
+        ({"caution": math.nan}, "caution: .*; got nan"),
         ({"max_rows": 4}, "max_rows: expected 5 or more, the nodes of the first round; got 4"),
         ({"min_width": 0}, r"min_width: expected a number from 2\*\*-50 to 1; got 0"),
         ({"min_width": 1.5}, "min_width: .*; got 1.5"),
@@ -46,7 +46,8 @@ def test_settings_without_sense_are_refused(settings: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize(
-    "settings", [{"rtol": 0}, {"max_evals": 5}, {"max_rows": 5}, {"min_width": 1}, {"min_width": 2**-50}, {"factor": 9}]
+    "settings",
+    [{"rtol": 0}, {"max_evals": 5}, {"max_rows": 5}, {"min_width": 1}, {"min_width": 2**-50}, {"caution": 2}],
 )
 def test_settings_at_the_edge_are_taken(settings: dict[str, Any]) -> None:
     assert len(planner(**settings).ask(5)[0]) == 5
@@ -103,9 +104,9 @@ def test_as_many_norms_are_told_as_were_wanted() -> None:
     asked.ask(5)
     asked.tell(FIVE, FIVE)
     wanted = len(asked.combinations()[0])
-    assert wanted == 5
+    assert wanted == 6  # the whole path, two halves, both, the change, the total
     for count in (wanted - 1, wanted + 1, 0):
-        with pytest.raises(ValueError, match=r"norms: expected shape \(5,\), which is one for each combination"):
+        with pytest.raises(ValueError, match=r"norms: expected shape \(6,\), which is one for each combination"):
             asked.tell_norms(np.zeros(count))
     asked.tell_norms(np.zeros(wanted))
     assert asked.converged.tolist() == [True, False]
@@ -135,7 +136,7 @@ def test_what_comes_back_is_a_copy() -> None:
     asked.tell(FIVE, FIVE)
     asked.combinations()[4][:] = 9
     assert (asked.combinations()[4] != 9).all()
-    asked.tell_norms(np.zeros(5))
+    asked.tell_norms(np.zeros(6))
     for name in ("error", "size", "n_evals", "converged"):
         getattr(asked, name)[:] = 7
         assert getattr(asked, name)[0] in (0, 5, True)
