@@ -46,6 +46,17 @@ def test_an_explicit_prefix_need_not_pay_nor_be_known(layer: Any) -> None:
     assert "Scaled" in refused.reason
 
 
+@pytest.mark.parametrize("first", [layers.Identity, Scaled])
+def test_an_explicit_prefix_ends_before_the_activation(first: Any) -> None:
+    case = Case(lambda: keras.Sequential([layers.Input((6,)), first(), layers.Dense(9, "tanh"), layers.Dense(3)]))
+    found = case.find(explicit=1)
+    assert isinstance(found, Prefix)
+    case.model.layers[1].activation = keras.activations.linear
+    np.testing.assert_allclose(
+        found.forward(case.points), case.model.layers[1](case.model.layers[0](case.points[0])), rtol=1e-6
+    )
+
+
 def test_a_layer_inside_a_nested_model_and_the_nested_model_itself_are_places() -> None:
     case = hoisted("nested")
     inner = case.model.layers[0].layers[1]
@@ -60,7 +71,7 @@ def test_a_layer_inside_a_nested_model_and_the_nested_model_itself_are_places() 
         )
 
 
-@pytest.mark.parametrize("layer", [Squared(8), layers.Dense(8, activation="relu")])
+@pytest.mark.parametrize("layer", [Squared(8), layers.Activation("relu")])
 def test_a_layer_that_is_not_affine_is_found_out(layer: Any) -> None:
     case = Case(between(layer))
     refused = case.find(explicit=layer)
@@ -100,8 +111,9 @@ def test_what_is_known_is_compared_again() -> None:
     assert case.find(known=known) is known
     case.model.layers[0].kernel.assign(2 * case.model.layers[0].kernel)
     assert case.find(known=known) is known  # the weights are the layer's own
-    case.model.layers[0].activation = ops.sigmoid
-    assert case.find(known=known) is known  # and so is its activation
+    for activation in (ops.sigmoid, keras.activations.linear, None):
+        case.model.layers[0].activation = activation
+        assert case.find(known=known) is known  # and so is its activation
     other = keras.Sequential([*case.model.layers[:1], layers.Dense(3, activation="tanh")])
     case.forward = InputForward(TensorFlowBackend(other), tree.LEAF, (0,))
     refused = case.verify(known)

@@ -19,6 +19,7 @@ PREFIXES = Registry(
     {"torch": "pyig.structure.torch_hoisting:hoisting", "tensorflow": "pyig.structure.keras_hoisting:hoisting"},
 )
 CLOSED_FORMS = Registry("closed form", {"torch": "pyig.structure.torch_closed_form:closed_form"})
+PIECEWISE = Registry("linear regions", {"torch": "pyig.structure.torch_regions:piecewise"})
 
 
 def closed_form(
@@ -44,6 +45,24 @@ def closed_form(
     return CLOSED_FORMS[backend.name](model, forward, points, starts, fixed, known)
 
 
+def piecewise_linear(
+    backend: Backend,
+    model: Any,
+    forward: Forward,
+    points: Sequence[Tensor],
+    starts: Sequence[Tensor],
+    fixed: Sequence[Tensor],
+    known: Any = None,
+) -> Any:
+    """Find the linear regions of a small model with kinks, checked against the model itself, or return a `Refusal`.
+
+    Parameters are those of `closed_form`.
+    """
+    if backend.name not in PIECEWISE:
+        return Refusal(f"linear regions are not looked for in models of backend {backend.name!r}")
+    return PIECEWISE[backend.name](model, forward, points, starts, fixed, known)
+
+
 def find_prefix(
     backend: Backend,
     model: Any,
@@ -66,8 +85,8 @@ def find_prefix(
     evaluations : float
         Gradient evaluations that the call is expected to spend, over all samples: whether it pays depends on them.
     explicit : layer object, str, or callable, optional
-        The layer whose output is the frontier: the user says that all before it is affine, and that it pays. Whether it
-        is affine is checked all the same.
+        The layer whose output is the frontier; of a Keras layer the output before its activation. The user says that it
+        is affine, and that it pays; the first is checked all the same.
     known : Prefix, optional
         What an earlier call with the same `explicit` found: it is compared with the model again before it is used.
 

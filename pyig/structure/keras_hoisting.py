@@ -31,7 +31,7 @@ def hoisting(
         return DOES_NOT_PAY
     if known is not None and _verified(known, forward, points, starts, fixed):
         return known
-    recording = record(model, forward, points, fixed)
+    recording = record(model, forward, points, fixed, mark=layer)
     if isinstance(recording, Refusal):
         return recording
     found = find_prefix(recording) if layer is None else explicit_prefix(recording, layer)

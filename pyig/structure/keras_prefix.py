@@ -144,12 +144,12 @@ def find_prefix(recording: Recording) -> Prefix | Refusal:
 
 
 def explicit_prefix(recording: Recording, layer: Any) -> Prefix | Refusal:
-    """Cut at the output of a layer: the user says that what comes before is affine, `verified` says whether.
+    """Cut behind a layer, before its activation: the user says that this is affine, `verified` says whether.
 
     Parameters
     ----------
     recording : Recording
-        From `pyig.structure.keras_record.record`.
+        From ``record(..., mark=layer)``.
     layer : Keras layer
         Part of the model, or of a model in it.
     """

@@ -40,7 +40,7 @@ class Recording:
     usable : frozenset of int
         The tensors at which a path may run: rows of the points' dtype, without a mask.
     calls : tuple of (layer, tuple of int)
-        Every call of a layer or nested model, and what it returned.
+        Every call of a layer or nested model, and what it returned; see `Steps`.
     """
 
     steps: tuple[Step, ...]
@@ -76,7 +76,9 @@ class Recording:
         return [tf.cast(leaf, dtype) for leaf, dtype in zip(fixed, self.dtypes, strict=True)]
 
 
-def record(model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[Any] = ()) -> Recording | Refusal:
+def record(
+    model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[Any] = (), mark: Any = None
+) -> Recording | Refusal:
     """Write down the calls of a model; one row of a forward, two where the model has several outputs.
 
     Parameters
@@ -87,6 +89,8 @@ def record(model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[
         The model as the engine calls it; its ``arguments(points, fixed)``, where it has one, tells how.
     points, fixed : sequence of tensor (N, ...)
         Inputs on the path, and what does not move.
+    mark : layer, optional
+        A layer whose results are to be found again, without its activation, in ``Recording.calls``.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def record(model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[
         if not is_graph(model):
             return Refusal("the model is not a Sequential or Functional Keras model, so its layers are not known")
         order = _order(model, forward, points, fixed)
-        steps = unfold(model, [place < len(points) for place in order])
+        steps = unfold(model, [place < len(points) for place in order], mark)
         numbers = {place: number for number, place in enumerate(order)}
         return _seen(steps, model, forward, points, fixed, [numbers[place] for place in range(len(order))])
     except CutError as reason:

@@ -48,7 +48,7 @@ class Steps:
     moving : frozenset of int
         The tensors that depend on the inputs on the path.
     calls : tuple of (layer, tuple of int)
-        Every call of a layer or nested model, and what it returns.
+        Every call of a layer or nested model, and what it returns; without its activation where it was cut from it.
     """
 
     steps: tuple[Step, ...]
@@ -58,7 +58,7 @@ class Steps:
     calls: tuple[tuple[Any, tuple[int, ...]], ...]
 
 
-def unfold(model: Any, on_path: Sequence[bool]) -> Steps:
+def unfold(model: Any, on_path: Sequence[bool], mark: Any = None) -> Steps:
     """Write down the calls of a model.
 
     Parameters
@@ -67,8 +67,10 @@ def unfold(model: Any, on_path: Sequence[bool]) -> Steps:
         A graph; see `is_graph`.
     on_path : sequence of bool
         Which of ``model.inputs`` move.
+    mark : layer, optional
+        A layer that is cut from its activation even if nobody knows that its input is affine.
     """
-    unfolding = _Unfolding(on_path)
+    unfolding = _Unfolding(on_path, mark)
     outputs = unfolding.unfold(model, range(len(on_path)))
     return Steps(
         tuple(unfolding.steps),
@@ -88,7 +90,8 @@ def is_graph(model: Any) -> bool:
 
 
 class _Unfolding:
-    def __init__(self, on_path: Sequence[bool]) -> None:
+    def __init__(self, on_path: Sequence[bool], mark: Any) -> None:
+        self._mark = mark
         self.steps: list[Step] = []
         self.calls: list[tuple[Any, tuple[int, ...]]] = []
         self.moving = {number for number, moves in enumerate(on_path) if moves}
@@ -102,20 +105,22 @@ class _Unfolding:
             if all(id(symbol) in known for symbol in call.outputs):
                 continue  # an input
             inputs = [known[id(symbol)] for symbol in call.inputs]
-            nested = call.operation if is_graph(call.operation) and _fits(call) else None
-            outputs = self._call(call, inputs) if nested is None else self.unfold(nested, inputs)
-            self.calls.append((call.operation, tuple(outputs)))
+            if is_graph(call.operation) and _fits(call):
+                outputs = self.unfold(call.operation, inputs)
+                self.calls.append((call.operation, tuple(outputs)))
+            else:
+                outputs = self._call(call, inputs)
             known |= dict(zip(map(id, call.outputs), outputs, strict=True))
         return [known[id(symbol)] for symbol in model.outputs]
 
     def _call(self, call: Call, inputs: list[int]) -> list[int]:
-        moving = [number in self.moving for number in inputs]
+        layer, moving = call.operation, [number in self.moving for number in inputs]
         on_path = [number for number, moves in zip(inputs, moving, strict=True) if moves]
         affine = bool(on_path) and self._affine.issuperset(on_path) and is_affine(call, moving)
-        if affine and linear_part(call.operation) is not None:
-            (hidden,) = self._step(call.operation, inputs, 1, True, _linear(call))
-            return self._step(None, [hidden], 1, False, _activation(call.operation))
-        return self._step(call.operation, inputs, len(call.outputs), affine, call)
+        cut = (affine or layer is self._mark) and linear_part(layer) is not None
+        outputs = self._step(layer, inputs, len(call.outputs), affine, _linear(call) if cut else call)
+        self.calls.append((layer, tuple(outputs)))
+        return self._step(None, outputs, 1, False, _activation(layer)) if cut else outputs
 
     def _step(self, layer: Any, inputs: Sequence[int], outputs: int, affine: bool, run: Run) -> list[int]:
         made = list(range(self._count, self._count + outputs))
@@ -142,9 +147,17 @@ def _fits(call: Call) -> bool:
 
 
 def _linear(call: Call) -> Run:
-    # The twin is made for every call: what the user changes in the layer in the meantime is in it.
-    return lambda tensors: with_operation(call, linear_part(call.operation))(tensors)
+    def run(tensors: Sequence[Any]) -> list[Any]:
+        # The twin is made for every call: what the user changes in the layer in the meantime is in it.
+        twin = linear_part(call.operation)
+        return (call if twin is None else with_operation(call, twin))(tensors)
+
+    return run
 
 
 def _activation(layer: Any) -> Run:
-    return lambda tensors: [with_mask(layer.activation(tensors[0]), mask_of(tensors[0]))]
+    def run(tensors: Sequence[Any]) -> list[Any]:
+        (hidden,) = tensors
+        return [hidden if layer.activation is None else with_mask(layer.activation(hidden), mask_of(hidden))]
+
+    return run
