@@ -25,14 +25,14 @@ _MAPS = (
     | _names("UpSampling3D Rescaling Normalization BatchNormalization")
     | _names("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout GaussianDropout GaussianNoise")
     | _names("RandomFlip RandomRotation RandomTranslation RandomZoom RandomContrast RandomBrightness")
-    | _names("BroadcastTo Cast ExpandDims Flip GetItem Mean Moveaxis Negative Pad Ravel Repeat Roll Slice Split")
+    | _names("Cast ExpandDims Flip GetItem Mean Moveaxis Negative Pad Ravel Repeat Roll Slice Split")
     | _names("Squeeze Stack Sum Swapaxes Tile Transpose")
 )
 # Affine but for an activation at their end.
 _ACTIVATED = _names(
     "Dense EinsumDense Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D"
 ) | _names("DepthwiseConv2D SeparableConv1D SeparableConv2D LocallyConnected1D LocallyConnected2D")
-_PRODUCTS = _names("Multiply Dot Matmul Einsum Tensordot")  # affine in each of their tensors
+_PRODUCTS = _names("Multiply Dot Matmul Einsum")  # affine in each of their tensors
 _QUOTIENTS = _names("Divide TrueDivide")  # affine in the first
 _FUNCTIONS = {  # in tf-keras an operation is a layer around a function of TensorFlow
     "math.add": "Add",
