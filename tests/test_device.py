@@ -67,6 +67,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "a row as baseline": {"n_steps": STEPS, "baselines": np.linspace(-1, 1, FEATURES)},
     "several baselines": {"n_steps": STEPS, "baselines": [0.0, 1.0, np.ones(FEATURES) / 2]},
     "drawn baselines": {"n_steps": STEPS, "baselines": "uniform", "rng": 3},
+    "expected gradients": {"n_steps": 13, "method": "expected", "baselines": [0.0, 1.0, -1.0, 0.2], "rng": 3},
+    "expected gradients of two targets": {
+        "method": "expected",
+        "baselines": [0.0, 1.0, -1.0],
+        "rng": 3,
+        "target": "top2",
+    },
     "a function as target": {"n_steps": STEPS, "target": lambda out: out.pow(2).sum(1)},
     "by itself": {},
 }
@@ -90,6 +97,26 @@ def test_an_explanation_comes_home(place: Place) -> None:
     np.testing.assert_allclose(found.attributions, near.attributions, rtol=0, atol=1e-5)
     np.testing.assert_allclose(found.error, near.error, rtol=1e-2, atol=1e-6)
     assert found.meta["device"].startswith(FAR.type if place.far else place.name)
+
+
+def test_standard_errors_come_home(place: Place) -> None:
+    w, v, x = weights()
+    there = pyig.IntegratedGradients(network(place.put(w), place.put(v)))
+    options = {"method": "expected", "n_steps": 11, "baselines": [0.0, 1.0, -1.0, 0.2], "rng": 3, "target": 1}
+    found = there.explain(place.put(x), **options)
+    near = pyig.IntegratedGradients(network(w, v)).explain(x, **options)
+    np.testing.assert_allclose(found.standard_error, near.standard_error, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.error, near.error, rtol=1e-3)
+
+
+def test_noise_is_the_same_there(place: Place) -> None:
+    w, v, x = weights()
+    there = pyig.NoiseTunnel(pyig.IntegratedGradients(network(place.put(w), place.put(v))))
+    options = {"stdevs": 0.3, "draws": 3, "n_steps": STEPS, "rng": 3, "target": 1}
+    found = there.explain(place.put(x), **options)
+    near = pyig.NoiseTunnel(pyig.IntegratedGradients(network(w, v))).explain(x, **options)
+    np.testing.assert_allclose(found.attributions, near.attributions, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found.standard_error, near.standard_error, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

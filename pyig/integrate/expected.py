@@ -21,6 +21,7 @@ from pyig.quadrature import DEFAULT_STEPS
 from pyig.rows import rows_for
 from pyig.streams import entropy
 
+_EACH = 2  # the second halves the error and more, and shows the spread on the path itself
 _MOST_REPLICATES = 8  # each costs an accumulator; with many features a few see enough
 _REPLICATE_FLOATS = 1 << 15
 
@@ -32,7 +33,7 @@ class Expected:
     Attributes
     ----------
     n : int
-        Gradients per sample and target; 0: one for each baseline, and at least 50.
+        Gradients per sample and target; 0: two for each baseline, and at least 50.
     baselines : int
         M.
     seed : tuple of int
@@ -51,7 +52,7 @@ class Expected:
 
     def over(self, baselines: int, rng: np.random.Generator) -> Expected:
         """Return the scheme for a set of so many baselines, seeded."""
-        n = self.n or baselines * -(-DEFAULT_STEPS // baselines)
+        n = self.n or baselines * max(_EACH, -(-DEFAULT_STEPS // baselines))
         return replace(self, n=n, baselines=baselines, seed=entropy(rng))
 
     @property
