@@ -19,7 +19,7 @@ from pyig.sampling.tally import KINDS, Tally
 from pyig.streams import entropy, generator, stream
 from pyig.targets import parse
 
-_ROWS, _BYTES = 4096, 1 << 26  # of one call: enough to fill its batches, however many draws there are
+_ROWS, _BYTES = 4096, 1 << 25  # of one call: enough to fill its batches, however many draws there are
 
 
 class NoiseTunnel:
@@ -153,6 +153,7 @@ class NoiseTunnel:
                 tally.stopped = True
                 return
             tally.add(found, len(chunk))
+            del found  # before the next one is there
             if tally.stopped:
                 return
 
