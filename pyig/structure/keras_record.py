@@ -122,7 +122,7 @@ def _order(model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[
     if kwargs:
         raise CutError(f"the model is called with more than its input ({', '.join(kwargs)})")
     inputs = model.inputs or []
-    if isinstance(x, dict) and not isinstance(model.input, dict):
+    if isinstance(x, dict) and not isinstance(getattr(model, "input", None), dict):
         leaves = [x.get(symbol.name) for symbol in inputs]
     else:
         leaves = nest(model).flatten(x)

@@ -86,7 +86,8 @@ def is_graph(model: Any) -> bool:
     outputs = getattr(model, "outputs", None)
     if not outputs or not all(hasattr(tensor, "_keras_history") for tensor in outputs) or "call" in vars(model):
         return False
-    return getattr(type(model).call, "__module__", "").partition(".")[0] in ("keras", "tf_keras")
+    calls = (type(model).call, type(model).__call__)
+    return all(getattr(call, "__module__", "").partition(".")[0] in ("keras", "tf_keras") for call in calls)
 
 
 class _Unfolding:
