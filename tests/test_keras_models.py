@@ -239,7 +239,8 @@ def test_a_model_on_another_device_is_explained_there() -> None:
         outside = tf.zeros(()).device[-5:]
         with tf.device("/GPU:7"):  # soft placement: there is none, so this is the first CPU
             c = pyig.IntegratedGradients(model).explain(x, target=0, n_steps=50)
-        same = bool(np.array_equal(a.attributions, b.attributions) and np.array_equal(b.attributions, c.attributions))
+        close = np.allclose(a.attributions, b.attributions, rtol=0, atol=1e-7)  # only the plain model is hoisted
+        same = bool(close and np.array_equal(b.attributions, c.attributions))
         print(json.dumps([b.meta["device"], sorted(set(seen)), outside, same, float(abs(b.deltas).max())]))
         """
     )

@@ -21,6 +21,7 @@ from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
 from pyig.integrate.probe import Probe
+from pyig.integrate.regions import Regional
 from pyig.integrate.runner import Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
 from pyig.structure import split
@@ -52,7 +53,7 @@ class Outcome:
     blocks: list[Block]
     target: Target
     custom_target: bool
-    scheme: Fixed | Adaptive | Exact | Expected
+    scheme: Fixed | Adaptive | Exact | Regional | Expected
     monitor: Monitor
     probe: Probe
     seconds: float
@@ -114,8 +115,8 @@ class Session:
 
             notes: list[str] = []
             structures = Structures(
-                backend, self._model, self._memory, stages, options, custom is not None,
-                lambda leaves: self._sizer(options, leaves), notes,
+                backend, self._model, self._memory, stages, options, lambda: probe.head,
+                lambda leaves: self._sizer(options, leaves), inputs.samples, notes,
             )  # fmt: skip
             runner = Runner(
                 backend,
@@ -124,7 +125,7 @@ class Session:
                 parsed,
                 contrast,
                 scheme,
-                lambda: structures.way(scheme, paths),
+                lambda: structures.way(scheme, inputs.samples * parsed.top, len(starts)),
                 options.nan_policy,
                 options.allow_unused,
                 inputs.samples,
@@ -135,6 +136,7 @@ class Session:
                 blocks = list(runner.run(_row_floats(moving), len(starts)))
             finally:
                 monitor.close()
+        taken = runner.chosen.scheme if blocks else scheme
         return Outcome(
             backend=backend,
             inputs=inputs,
@@ -145,11 +147,11 @@ class Session:
             blocks=blocks,
             target=parsed,
             custom_target=custom is not None,
-            scheme=runner.chosen.scheme if blocks else scheme,
+            scheme=taken,
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,
-            notes=[note for note in (stages.note, getattr(scheme, "note", None), *notes) if note],
+            notes=[note for note in (stages.note, getattr(taken, "note", None), *notes) if note],
         )
 
     def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:

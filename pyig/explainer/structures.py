@@ -4,24 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from pyig.contracts import Backend, Tensor
+from pyig.contracts import Backend, Head, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
+from pyig.heads import TargetHead
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.batching import Sizer
 from pyig.integrate.exact import Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
+from pyig.integrate.regions import Regional
 from pyig.integrate.runner import Way
 from pyig.integrate.stages import InputStages, LayerStages, Stage
-from pyig.structure import closed_form, find_prefix
+from pyig.structure import closed_form, find_prefix, piecewise_linear
 from pyig.structure.refusal import Refusal
 
+_REGIONS = 24  # cost as much as the gradients that the adaptive rule takes for 1 % on a network with kinks
+_TRIED = 8  # samples whose regions are counted before all are
 _ENDS = 4  # evaluations that the prefix itself takes per path: two forwards, and two VJPs at most
 
 
@@ -35,10 +40,12 @@ class Structures:
         Of the explainer; updated.
     stages : InputStages or LayerStages
         The paths of the call.
-    function : bool
-        Whether the target is a function.
+    head : callable
+        Gives the head, once the first outputs have settled it.
     sizer : callable
         ``sizer(leaves)`` gives the batch sizes for rows like these.
+    samples : int
+        How many there are.
     notes : list of str
         What the user should know; grows.
     """
@@ -48,36 +55,81 @@ class Structures:
     memory: MutableMapping[Any, Any]
     stages: InputStages | LayerStages
     options: Options
-    function: bool
+    head: Callable[[], Head]
     sizer: Callable[[list[Tensor]], Sizer]
+    samples: int
     notes: list[str]
 
-    def way(self, scheme: Fixed | Adaptive | Expected, paths: int) -> Way:
-        """Return how to integrate so many paths."""
+    def way(self, scheme: Fixed | Adaptive | Expected, results: int, baselines: int) -> Way:
+        """Return how to integrate for so many results, each averaged over so many baselines."""
         exact = self._closed_form()
         if not isinstance(exact, Refusal):
             return Way(Exact(exact))
-        if self.options.method == "exact":
-            raise InputError(f"expected a model with a closed form for method='exact'; {exact.reason}")
-        return Way(scheme, self._hoist(scheme, paths))
+        if isinstance(scheme, Adaptive):
+            regional = self._regional(scheme, results)
+            if not isinstance(regional, Refusal):
+                return Way(regional)
+            if self.options.method == "exact":
+                raise InputError(
+                    "expected a model with a closed form, or a small one with linear regions, for method='exact'; "
+                    f"{exact.reason}, and {regional.reason}"
+                )
+        return Way(scheme, self._hoist(scheme, results * baselines))
 
     def _closed_form(self) -> Any:
         """Return the model's closed form, found once and checked in every call, or a `Refusal`."""
-        options = self.options
-        if options.method not in ("auto", "exact") or options.n_steps is not None:
-            return Refusal("another method was asked for")
-        if self.function:
-            return Refusal("the target is a function")
-        if isinstance(self.stages, LayerStages) or options.value not in (None, "output"):
-            return Refusal("it is looked for in the model's own output and input only")
-        if len(self.stages.moving) > 1 and not options.allow_unused:
-            return Refusal("only the gradients of a batch tell whether every input is used")
+        refusal = self._no_exact()
+        if refusal is not None:
+            return refusal
+        if self.options.value not in (None, "output"):
+            return Refusal("the closed form is that of the model's own output")
         return self._remembered(
             "closed form",
             lambda forward, stop, start, fixed, known: closed_form(
                 self.backend, self.model, forward, stop, start, fixed, known
             ),
         )
+
+    def _no_exact(self) -> Refusal | None:
+        """Return why no exact integral is looked for, if so."""
+        options = self.options
+        if options.method not in ("auto", "exact") or options.n_steps is not None:
+            return Refusal("another method was asked for")
+        if not isinstance(self.head(), TargetHead):
+            return Refusal("the target is a function")
+        if isinstance(self.stages, LayerStages):
+            return Refusal("it is looked for from the input only")
+        if len(self.stages.moving) > 1 and not options.allow_unused:
+            return Refusal("only the gradients of a batch tell whether every input is used")
+        return None
+
+    def _regional(self, scheme: Adaptive, results: int) -> Regional | Refusal:
+        """Return the scheme of linear regions, where the model has so few that they cost less than the tolerance."""
+        refusal = self._no_exact()
+        if refusal is not None:
+            return refusal
+        head = self.head()
+        assert isinstance(head, TargetHead)
+        most = scheme.max_evals
+        if self.options.method != "exact":
+            most = min(most, int(_REGIONS * (0.01 / scheme.rtol) ** (2 / 3)))
+        form = self._remembered(
+            f"regions {most}",
+            lambda forward, stop, start, fixed, known: self._counted(
+                piecewise_linear(self.backend, self.model, forward, stop, start, fixed, known), most
+            ),
+        )
+        if isinstance(form, Refusal):
+            return form
+        return Regional(form, partial(head, self.backend), head.value == "output", most, scheme, results)
+
+    def _counted(self, form: Any, most: int) -> Any:
+        """Return the form where at least half of some samples have few regions; to find out takes forwards alone."""
+        if isinstance(form, Refusal) or self.options.method == "exact":
+            return form
+        stage, stop, start, fixed = self._few(_TRIED)
+        counts = form.regions(stop, start, fixed, most=most, rows=self.sizer(stage.stop).rows).counts
+        return form if 2 * np.count_nonzero(counts) >= len(counts) else Refusal("it has too many linear regions")
 
     def _hoist(self, scheme: Fixed | Adaptive | Expected, paths: int) -> Hoist | None:
         """Return the way behind the affine prefix, where it is there and pays or the user asks for it."""
@@ -122,9 +174,9 @@ class Structures:
             self.memory[key] = found
         return found
 
-    def _few(self) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:
-        """Return the stage of one sample, and its ends."""
-        stage, take = self.stages(np.arange(1)), self.backend.take
+    def _few(self, most: int = 1) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:
+        """Return the stage of the first samples, and its ends."""
+        stage, take = self.stages(np.arange(min(most, self.samples))), self.backend.take
         stop = [take(leaf, stage.stop_row) for leaf in stage.stop]
         start = [take(leaf, stage.start_row[0]) for leaf in stage.start]
         return stage, stop, start, [take(tensor, stage.stop_row) for tensor in stage.fixed]

@@ -7,7 +7,7 @@ every cell; probabilities are integrated in log-odds. The planner is compiled an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,6 +52,10 @@ class Adaptive:
     def steps(self) -> int:
         """Return the number of gradients that a path often takes."""
         return min(_EXPECTED_STEPS, self.max_evals)
+
+    def in_log_odds(self, log_odds: bool) -> Adaptive:
+        """Return the scheme for a head that gives log-odds, or not."""
+        return replace(self, log_odds=log_odds)
 
     def begin(self, evaluator: Evaluator, paths: Paths) -> AdaptiveRun:
         """Start on a block."""

@@ -7,7 +7,7 @@ long enough that the one model call at its end that is not full costs a few per 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +22,7 @@ from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
 from pyig.integrate.loop import Integrals, integrate
 from pyig.integrate.probe import Probe
+from pyig.integrate.regions import Regional
 from pyig.integrate.stages import Stage
 from pyig.rows import Ends, Pullback
 from pyig.targets import Target
@@ -72,7 +73,7 @@ class Block:
 class Way:
     """How a call integrates, and where its paths run."""
 
-    scheme: Fixed | Adaptive | Exact | Expected
+    scheme: Fixed | Adaptive | Exact | Regional | Expected
     hoist: Hoist | None = None
 
 
@@ -151,9 +152,9 @@ class Runner:
         flat, names = [part[sample, target] for part in index], self.names if pullback is None else [""]
         paths = Paths(inner, fan, loop.fixed, flat, names, samples[sample], pullback)
         head, scheme = self.probe.head, chosen.scheme
-        if isinstance(scheme, Adaptive):
+        if isinstance(scheme, Adaptive | Regional):
             head, log_odds = self.probe.smooth_head(self.contrast)
-            scheme = replace(scheme, log_odds=log_odds)
+            scheme = scheme.in_log_odds(log_odds)
         sizer = self.probe.sizer if chosen.hoist is None else chosen.hoist.sizer
         evaluator = Evaluator(
             self.backend, loop.forward, head, sizer, self.probe.monitor, self.nan_policy, self.allow_unused

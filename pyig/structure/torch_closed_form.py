@@ -21,7 +21,7 @@ from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine, is_entrywise
 from pyig.structure.torch_secant import mean_slope
 
-_MOST_LAYERS = 16  # a deeper model has no closed form, and recording it would cost five of its forwards
+MOST_LAYERS = 16  # a deeper model has no closed form, and recording it would cost five of its forwards
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def closed_form(
     """Record the model, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
     if known is not None and known.verified(forward, points, starts, fixed):
         return known
-    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > _MOST_LAYERS:
+    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > MOST_LAYERS:
         return Refusal("the model has too many layers for a closed form")
     recording = record(model, forward, points, starts, fixed)
     if isinstance(recording, Refusal):

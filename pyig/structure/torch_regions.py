@@ -1,0 +1,33 @@
+"""When a small torch model is looked at for exact integration over its linear regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from pyig.contracts import Forward
+from pyig.structure.refusal import Refusal
+from pyig.structure.torch_closed_form import MOST_LAYERS
+from pyig.structure.torch_piecewise import Piecewise, find_piecewise
+from pyig.structure.torch_record import record
+
+
+def piecewise(
+    model: object,
+    forward: Forward,
+    points: Sequence[torch.Tensor],
+    starts: Sequence[torch.Tensor],
+    fixed: Sequence[torch.Tensor],
+    known: Piecewise | None = None,
+) -> Piecewise | Refusal:
+    """Record the model, find its kinks, and compare it with the model; see `pyig.structure.piecewise_linear`."""
+    if known is not None and known.verified(forward, points, starts, fixed):
+        return known
+    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > MOST_LAYERS:
+        return Refusal("the model has too many layers to count its linear regions")
+    recording = record(model, forward, points, starts, fixed)
+    if isinstance(recording, Refusal):
+        return recording
+    found = find_piecewise(recording)
+    return found if isinstance(found, Refusal) else found.verified(forward, points, starts, fixed)
