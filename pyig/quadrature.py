@@ -213,7 +213,7 @@ class AdaptivePlan:
     caution : float
         Factor on the error estimates.
     most_rows : int
-        How many gradient rows may be kept at a time before no new path is begun.
+        How many gradient rows may be kept at a time, at least `max_evals`; rounds that would exceed it wait.
     noise : float
         Rounding of the values, relative to the largest of a path: smaller defects are not held against a cell.
     """
@@ -279,6 +279,16 @@ class AdaptivePlan:
         """Whether each path met its tolerance."""
         flags: NDArray[np.bool_] = self._planner.converged
         return flags
+
+    @property
+    def peak_rows(self) -> int:
+        """Most gradient rows kept at a time."""
+        return self._planner.peak_rows
+
+    @property
+    def most_rows(self) -> int:
+        """Most that may be."""
+        return self._planner.most_rows
 
     def record(self, path: int) -> Floats:
         """Return alpha, F, dF/d(alpha) and weight of every node of a path, (n, 4), by rising alpha.

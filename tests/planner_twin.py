@@ -19,6 +19,7 @@ SMALL_CHANGE, FAIR_CHANGE, SHRUNK = 0.467, 0.9, 3.2
 SMOOTH_PART, ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.35, 0.85, 0.95
 OF_MANY, OF_ONE = 0.75, 0.6
 RESOLVED_SPAN, SPAN_UNIT = 4.0, 8.0
+BATCHES_AHEAD = 4
 START = (0.0, 0.25, 0.5, 0.75, 1.0)
 AIM, NEGLIGIBLE = 0.8, 0.05
 _X = (-0.906179845938664, -0.5384693101056831, 0.0, 0.5384693101056831, 0.906179845938664)
@@ -182,7 +183,7 @@ class Planner:
     def ask(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The next pairs of (path, alpha), the same ones again until told."""
         self._grant()
-        while len(self._pending) < rows and self._admitted < self._total and not self._waiting:
+        while len(self._pending) < BATCHES_AHEAD * rows and self._admitted < self._total and not self._waiting:
             if not self._fits(self._admitted, len(START)):
                 break
             path = Path(self._admitted)

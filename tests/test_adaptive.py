@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from pyig.backends.torch import TorchBackend  # noqa: E402
+from pyig.integrate import adaptive  # noqa: E402
+from pyig.rows import HostCells  # noqa: E402
 
 
 def net(activation: Callable[[], nn.Module], seed: int = 0, head: nn.Module | None = None) -> nn.Sequential:
@@ -37,7 +39,7 @@ def test_samples_that_claim_a_tolerance_keep_it(activation: type[nn.Module], rto
     explainer = pyig.IntegratedGradients(net(activation))
     x = points(40)
     wanted = explainer.explain(x, target=1, value=value, method="riemann_middle", n_steps=8192, progress=False)
-    found = explainer.explain(x, target=1, value=value, rtol=rtol, progress=False)
+    found = explainer.explain(x, method="adaptive", target=1, value=value, rtol=rtol, progress=False)
     error = relative(found.attributions, wanted.attributions)
     assert np.mean(found.converged & (error > rtol)) <= 0.05
     assert error[found.converged].max() < 2 * rtol
@@ -45,11 +47,11 @@ def test_samples_that_claim_a_tolerance_keep_it(activation: type[nn.Module], rto
 
 
 def test_a_smooth_net_costs_few_gradients_and_samples_differ() -> None:
-    found = pyig.IntegratedGradients(net(nn.GELU)).explain(points(40), target=1)
+    found = pyig.IntegratedGradients(net(nn.GELU)).explain(points(40), method="adaptive", target=1)
     assert found.converged.all()
     assert found.n_evals.min() == 5
     assert found.n_evals.mean() <= 10
-    rough = pyig.IntegratedGradients(net(nn.ReLU)).explain(points(40), target=1)
+    rough = pyig.IntegratedGradients(net(nn.ReLU)).explain(points(40), method="adaptive", target=1)
     assert len(set(rough.n_evals.tolist())) > 5
 
 
@@ -64,13 +66,15 @@ def test_a_linear_model_is_exact_after_the_first_round() -> None:
 
 def test_no_difference_is_no_attribution() -> None:
     x = points(3)
-    found = pyig.IntegratedGradients(net(nn.ReLU)).explain(x, baselines=x, target=0)
+    found = pyig.IntegratedGradients(net(nn.ReLU)).explain(x, method="adaptive", baselines=x, target=0)
     assert not found.attributions.any()
     assert found.converged.all()
 
 
 def test_a_budget_that_is_too_small_is_flagged() -> None:
-    found = pyig.IntegratedGradients(net(nn.ReLU)).explain(points(10), target=1, rtol=1e-5, max_evals=31)
+    found = pyig.IntegratedGradients(net(nn.ReLU)).explain(
+        points(10), method="adaptive", target=1, rtol=1e-5, max_evals=31
+    )
     assert not found.converged.any()
     assert found.n_evals.max() <= 31
     assert (found.error > 0).all()
@@ -80,16 +84,16 @@ def test_a_budget_that_is_too_small_is_flagged() -> None:
 @pytest.mark.parametrize("confidence", ["typical", "p95", "strict"])
 def test_more_caution_costs_more_gradients(confidence: str) -> None:
     explainer = pyig.IntegratedGradients(net(nn.ReLU))
-    spent = explainer.explain(points(20), target=1, confidence=confidence).n_evals.mean()
-    usual = explainer.explain(points(20), target=1).n_evals.mean()
+    spent = explainer.explain(points(20), method="adaptive", target=1, confidence=confidence).n_evals.mean()
+    usual = explainer.explain(points(20), method="adaptive", target=1).n_evals.mean()
     assert {"typical": spent < usual, "p95": spent == usual, "strict": spent > usual}[confidence]
 
 
 def test_a_softmax_in_the_model_is_integrated_in_log_odds() -> None:
     explainer = pyig.IntegratedGradients(net(nn.GELU, head=nn.Softmax(-1)))
     x = 4 * points(20)
-    found = explainer.explain(x, target=1)
-    logits = pyig.IntegratedGradients(net(nn.GELU)).explain(x, target=1, value="probability")
+    found = explainer.explain(x, method="adaptive", target=1)
+    logits = pyig.IntegratedGradients(net(nn.GELU)).explain(x, method="adaptive", target=1, value="probability")
     assert found.meta["output_kind"] == "probabilities"
     np.testing.assert_allclose(found.attributions, logits.attributions, rtol=0, atol=1e-12)
     assert found.n_evals.tolist() == logits.n_evals.tolist()
@@ -100,21 +104,21 @@ def test_probabilities_that_do_not_sum_to_one_have_odds_of_their_own() -> None:
     explainer = pyig.IntegratedGradients(net(nn.GELU, head=nn.Sigmoid()))
     x = points(20)
     wanted = explainer.explain(x, target=1, method="riemann_middle", n_steps=4096).attributions
-    assert relative(explainer.explain(x, target=1, rtol=1e-3).attributions, wanted).max() < 2e-3
+    assert relative(explainer.explain(x, method="adaptive", target=1, rtol=1e-3).attributions, wanted).max() < 2e-3
 
 
 def test_a_saturated_float32_softmax_stays_finite() -> None:
     model = net(nn.GELU, head=nn.Softmax(-1)).float()
     with torch.no_grad():
         model[4].weight *= 1000
-    found = pyig.IntegratedGradients(model).explain(points(20).float())
+    found = pyig.IntegratedGradients(model).explain(points(20).float(), method="adaptive")
     assert np.isfinite(found.attributions).all()
     assert found.values.max() == 1.0
 
 
 def test_rows_on_a_device_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     explainer = pyig.IntegratedGradients(net(nn.ReLU))
-    options = {"target": "top2", "baselines": [0.0, 1.0], "batch_size": 7}
+    options = {"method": "adaptive", "target": "top2", "baselines": [0.0, 1.0], "batch_size": 7}
     host = explainer.explain(points(6), **options)
     monkeypatch.setattr(TorchBackend, "on_host", lambda self, tensor: False)
     device = explainer.explain(points(6), **options)
@@ -125,50 +129,82 @@ def test_rows_on_a_device_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 8, 64])
 def test_the_batch_size_changes_nothing(batch_size: int) -> None:
     explainer = pyig.IntegratedGradients(net(nn.ReLU))
-    wanted = explainer.explain(points(7), target=1)
-    found = explainer.explain(points(7), target=1, batch_size=batch_size)
+    wanted = explainer.explain(points(7), method="adaptive", target=1)
+    found = explainer.explain(points(7), method="adaptive", target=1, batch_size=batch_size)
     assert found.n_evals.tolist() == wanted.n_evals.tolist()
     np.testing.assert_allclose(found.attributions, wanted.attributions, rtol=0, atol=1e-13)
 
 
-def test_batches_of_many_samples_are_full() -> None:
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU])
+@pytest.mark.parametrize("batch_size", [16, 32, 64, 128])
+@pytest.mark.parametrize("samples", [100, 350])
+def test_batches_of_many_samples_are_full(samples: int, batch_size: int, activation: type[nn.Module]) -> None:
     asked: list[int] = []
-    model = net(nn.ReLU)
+    model = net(activation)
     model.register_forward_pre_hook(lambda _, args: asked.append(len(args[0])))
-    found = pyig.IntegratedGradients(model).explain(points(120), target=1, batch_size=64)
-    loop = asked[-(found.meta["model_calls"] - 3) :]  # two calls for F(x), one for the shared baseline
-    assert sum(loop) == found.n_evals.sum()
-    assert sum(loop) / (64 * len(loop)) >= 0.9
+    found = pyig.IntegratedGradients(model).explain(points(samples), method="adaptive", target=1, batch_size=batch_size)
+    loop = [rows for rows in asked if rows > 1][-(found.n_evals.sum() // batch_size) :]
+    assert max(loop) == found.meta["batch_rows"] == batch_size
+    assert found.meta["batch_fill"] >= 0.9
+
+
+def test_one_sample_does_not_fill_a_batch() -> None:
+    found = pyig.IntegratedGradients(net(nn.ReLU)).explain(points(1), method="adaptive", target=1, batch_size=64)
+    assert found.meta["batch_fill"] < 0.2
+
+
+def test_gradient_rows_are_bounded_counted_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    explainer = pyig.IntegratedGradients(net(nn.ReLU))
+    options = {"method": "adaptive", "target": 1, "rtol": 3e-3, "max_evals": 60, "batch_size": 256}
+    free = explainer.explain(points(40), **options)
+    stored: list[int] = []
+    keep = HostCells.keep
+
+    def count(self: HostCells, grads: list[torch.Tensor], slots: np.ndarray) -> None:
+        keep(self, grads, slots)
+        stored.append(len(self._store[0]))
+
+    monkeypatch.setattr(HostCells, "keep", count)
+    for beside in (0, 25, 100):
+        monkeypatch.setattr(adaptive, "_ROW_BYTES", beside * 8 * 12)
+        held = explainer.explain(points(40), **options)
+        assert held.meta["most_open_rows"] == 60 + beside < free.meta["open_rows"]
+        assert held.meta["open_rows"] <= max(stored) <= 60 + beside
+        np.testing.assert_allclose(held.attributions, free.attributions, rtol=0, atol=1e-13)  # batches are cut elsewhere
+        assert held.n_evals.tolist() == free.n_evals.tolist()
+        stored.clear()
+    assert not free.converged.all()
+    assert explainer.explain(points(2), target=1, n_steps=9).meta["open_rows"] is None
 
 
 def test_a_stopped_run_keeps_what_it_has() -> None:
     event = threading.Event()
 
     def progress(done: int, total: int) -> None:
-        assert 0 <= done <= total == 12
+        assert 0 <= done <= total == 40
         if done >= 3:
             event.set()
 
     found = pyig.IntegratedGradients(net(nn.ReLU)).explain(
-        points(12), target=1, batch_size=16, progress=progress, cancel=event
+        points(40), method="adaptive", target=1, batch_size=16, progress=progress, cancel=event
     )
     done = np.isfinite(found.attributions).all(axis=1)
-    assert 3 <= found.converged.sum() < 12
-    assert found.converged.sum() <= done.sum() < 12
+    assert 3 <= found.converged.sum() < 40
+    assert found.converged.sum() <= done.sum() < 40
     assert (found.n_evals[~done] < 5).all()
     assert not found.meta["complete"]
 
 
 def test_out_of_memory_shrinks_the_batch_and_changes_nothing() -> None:
     model = net(nn.ReLU)
-    wanted = pyig.IntegratedGradients(model).explain(points(9), target=1)
+    wanted = pyig.IntegratedGradients(model).explain(points(9), method="adaptive", target=1)
 
     def limit(_: nn.Module, args: tuple[torch.Tensor]) -> None:
         if len(args[0]) > 6:
             raise torch.OutOfMemoryError("simulated")
 
     model.register_forward_pre_hook(limit)
-    found = pyig.IntegratedGradients(model).explain(points(9), target=1)
+    found = pyig.IntegratedGradients(model).explain(points(9), method="adaptive", target=1)
     assert found.meta["batch_rows"] <= 6
     assert found.n_evals.tolist() == wanted.n_evals.tolist()
     np.testing.assert_allclose(found.attributions, wanted.attributions, rtol=0, atol=1e-13)
@@ -179,10 +215,10 @@ def test_what_is_not_finite_ends_a_path_and_not_the_run() -> None:
         return (x**3).sum(1) * torch.where(x.detach().sum(1) > 3, torch.nan, 1.0)
 
     x = torch.tensor([[1.0, 1.0], [2.0, 2.0]], dtype=torch.float64)
-    found = pyig.IntegratedGradients(model).explain(x, nan_policy="mark")
+    found = pyig.IntegratedGradients(model).explain(x, method="adaptive", nan_policy="mark")
     assert found.converged.tolist() == [True, False]
     with pytest.raises(pyig.PyigError, match="finite"):
-        pyig.IntegratedGradients(model).explain(x)
+        pyig.IntegratedGradients(model).explain(x, method="adaptive")
 
 
 @pytest.mark.parametrize(

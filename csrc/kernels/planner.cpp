@@ -14,6 +14,9 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t first_round = 5; // nodes
+// Paths begin before they are needed to fill a batch: how long a path takes shows early, and the last ones leave fewer
+// calls that are not full.
+constexpr std::size_t batches_ahead = 4;
 constexpr double least_width = 0x1p-50; // below, midpoints near 1 are no longer distinct
 
 template <class T>
@@ -84,7 +87,8 @@ void Planner::grant() {
 
 Planner::Batch Planner::ask(std::size_t rows) {
     grant();
-    while (waiting_.empty() && pending_.size() < rows && admitted_ < open_.size() && fits(admitted_, first_round)) {
+    while (waiting_.empty() && pending_.size() < batches_ahead * rows && admitted_ < open_.size() &&
+           fits(admitted_, first_round)) {
         admit();
         grant();
     }

@@ -18,8 +18,8 @@ from pyig.integrate.rounding import rounding
 from pyig.quadrature import AdaptivePlan
 from pyig.rows import cells_for
 
-_EXPECTED_STEPS = 16
-_ROW_BYTES = 1 << 29  # gradient rows of open cells
+_LEAST_STEPS = 5
+_ROW_BYTES = 1 << 29  # gradient rows of open cells, beside those that a single path may need
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Adaptive:
 
     @property
     def steps(self) -> int:
-        """Return the number of gradients that a path often takes."""
-        return min(_EXPECTED_STEPS, self.max_evals)
+        """Return the number of gradients that a path takes at least."""
+        return _LEAST_STEPS
 
     def in_log_odds(self, log_odds: bool) -> Adaptive:
         """Return the scheme for a head that gives log-odds, or not."""
@@ -68,12 +68,12 @@ class AdaptiveRun:
     def __init__(self, scheme: Adaptive, evaluator: Evaluator, paths: Paths) -> None:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
         floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
-        most_rows = max(scheme.max_evals, _ROW_BYTES // (8 * max(1, floats)))
+        most_rows = scheme.max_evals + _ROW_BYTES // (8 * max(1, floats))
         noise = max(rounding(leaf) for leaf in paths.ends.stop)
         self._plan = AdaptivePlan(
             len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise
         )
-        self._cells = cells_for(evaluator.backend, paths.ends)
+        self._cells = cells_for(evaluator.backend, paths.ends, most_rows)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._closed = np.zeros(len(paths), dtype=bool)
         self._folded = np.zeros(len(paths), dtype=bool)
@@ -100,6 +100,7 @@ class AdaptiveRun:
         cut = self._plan.stop()
         self._settle()
         plan, count = self._plan, self._count
+        self._evaluator.monitor.kept(plan.peak_rows, plan.most_rows)
         sums, sizes, _ = self._cells.norms()
         begun = self._closed & self._folded
         # Errors of different baselines' paths have independent signs: their mean has the root of their squares.

@@ -75,6 +75,7 @@ class Evaluator:
             if pairs is None:
                 return None
             self.sizer.trying(len(pairs[0]))
+            self.monitor.offer(size)
             return pairs, self._evaluate(paths, rows, pairs)
 
         started = time.perf_counter()

@@ -49,6 +49,9 @@ class Monitor:
         self.gradients = 0
         self.calls = 0
         self.rows: list[int] = []
+        self.open_rows: tuple[int, int] | None = None
+        self._offered = 0
+        self._room = 0
         self.stopped = False
         self.started = time.perf_counter()
         self._report = progress if callable(progress) else None
@@ -70,15 +73,30 @@ class Monitor:
         self.gradients += gradients
         self.done += done
         self.rows.append(rows)
+        self._room += self._offered
         if self._report is not None:
             self._report(self.done, self.total)
         if self._wants_bar:
             self._draw()
 
+    def offer(self, rows: int) -> None:
+        """Note how many rows the next call could take."""
+        self._offered = rows
+
+    def kept(self, rows: int, most: int) -> None:
+        """Note how many gradient rows a block kept at a time, and how many it was allowed to."""
+        before = self.open_rows or (0, 0)
+        self.open_rows = max(rows, before[0]), max(most, before[1])
+
     def close(self) -> None:
         """Take the bar down."""
         if self._bar is not None:
             self._bar.close()
+
+    @property
+    def fill(self) -> float | None:
+        """Share of the rows that the gradient calls could take and did."""
+        return sum(self.rows) / self._room if self._room else None
 
     @property
     def seconds(self) -> float:

@@ -28,9 +28,9 @@ def rows_for(backend: Backend, ends: Ends, weight_rows: int, pullback: Pullback 
     return rows if pullback is None else HoistedRows(rows, pullback, weight_rows)
 
 
-def cells_for(backend: Backend, ends: Ends) -> HostCells | DeviceCells:
-    """Choose the rows of the adaptive scheme by where the input lives."""
-    return (HostCells if _on_host(backend, ends) else DeviceCells)(backend, ends)
+def cells_for(backend: Backend, ends: Ends, most_rows: int) -> HostCells | DeviceCells:
+    """Choose the rows of the adaptive scheme by where the input lives; the planner hands out at most so many slots."""
+    return (HostCells if _on_host(backend, ends) else DeviceCells)(backend, ends, most_rows)
 
 
 def _on_host(backend: Backend, ends: Ends) -> bool:

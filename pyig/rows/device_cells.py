@@ -16,8 +16,9 @@ _CHUNK = 1 << 24  # floats gathered at a time
 class DeviceCells(DeviceRows):
     """Keep rows, measure and fold their combinations; see `pyig.contracts.Cells`."""
 
-    def __init__(self, backend: Backend, ends: Ends) -> None:
+    def __init__(self, backend: Backend, ends: Ends, most_rows: int) -> None:
         super().__init__(backend, ends, weight_rows=1)
+        self._most_rows = most_rows
         self._store: list[Tensor] = []
         self._kept = 0
 
@@ -87,7 +88,7 @@ class DeviceCells(DeviceRows):
     def _grow_store(self, needed: int) -> None:
         if needed <= self._kept and self._store:
             return
-        backend, capacity = self._backend, max(needed, 2 * self._kept)
+        backend, capacity = self._backend, max(needed, min(2 * self._kept, self._most_rows))
         old, self._store = self._store, []
         for leaf, like in enumerate(self._ends.stop):
             fresh = backend.cast_like(backend.wide_zeros((capacity, *like.shape[1:]), like), like)

@@ -15,8 +15,9 @@ from pyig.rows.paths import Ends
 class HostCells(HostRows):
     """Keep rows, measure and fold their combinations; see `pyig.contracts.Cells`."""
 
-    def __init__(self, backend: Backend, ends: Ends) -> None:
+    def __init__(self, backend: Backend, ends: Ends, most_rows: int) -> None:
         super().__init__(backend, ends, weight_rows=1)
+        self._most_rows = most_rows
         self._store = [np.empty((0, leaf.shape[1]), leaf.dtype) for leaf in self._stop]
 
     def slopes(self, grads: Sequence[Tensor | None], paths: Ints) -> Floats:
@@ -40,9 +41,8 @@ class HostCells(HostRows):
         needed = int(slots.max()) + 1 if len(slots) else 0
         for leaf, grad in enumerate(grads):
             if len(self._store[leaf]) < needed:
-                bigger = np.empty(
-                    (max(needed, 2 * len(self._store[leaf])), self._stop[leaf].shape[1]), self._stop[leaf].dtype
-                )
+                capacity = max(needed, min(2 * len(self._store[leaf]), self._most_rows))
+                bigger = np.empty((capacity, self._stop[leaf].shape[1]), self._stop[leaf].dtype)
                 bigger[: len(self._store[leaf])] = self._store[leaf]
                 self._store[leaf] = bigger
             if grad is None:
