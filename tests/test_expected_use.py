@@ -189,3 +189,25 @@ def test_the_check_of_exactness_can_fail() -> None:
     ig = pyig.IntegratedGradients(built, gradient=built.gradient)
     found = expected(ig, TANH.x, n_steps=M)
     assert relative(found.attributions, TANH.x**2 - (BACKGROUND**2).mean(0)).min() > 1e-6
+
+
+def test_many_baselines_are_evaluated_in_batches() -> None:
+    calls: list[int] = []
+
+    def model(z: torch.Tensor) -> torch.Tensor:
+        if not z.requires_grad:
+            calls.append(len(z))
+        return torch.tanh(z).sum(1)
+
+    background = np.random.default_rng(0).normal(size=(100, D))
+    ig = pyig.IntegratedGradients(model)
+    found = expected(ig, torch.from_numpy(TANH.x), background, n_steps=4, batch_size=32)
+    assert calls == [4, 32, 32, 32, 4]
+    np.testing.assert_allclose(found.baseline_values, np.tanh(background).sum(1).mean())
+
+
+def test_baselines_of_a_model_without_batch_axis_go_one_by_one() -> None:
+    ig = pyig.IntegratedGradients(lambda z: torch.tanh(z).sum())
+    found = expected(ig, torch.from_numpy(TANH.x), n_steps=2 * M)
+    np.testing.assert_allclose(found.baseline_values, np.tanh(BACKGROUND).sum(1).mean())
+    np.testing.assert_allclose(found.values, np.tanh(TANH.x).sum(1))

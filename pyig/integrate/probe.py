@@ -99,8 +99,7 @@ class Probe:
         """Return F(x') (S, K), the mean over the baselines."""
         baselines, count = stage.start_row.shape
         if stage.shared_start and self._shared is None:
-            rows = np.arange(baselines)
-            self._shared = self.backend.concat([self._outputs(stage, stage.start, rows[i : i + 1], None) for i in rows])
+            self._shared = self._shared_outputs(stage, baselines)
         total = np.zeros(index[0].shape)
         for baseline in range(baselines):
             done = 0
@@ -118,6 +117,22 @@ class Probe:
                 done += len(part)
         mean: Floats = total / baselines
         return mean
+
+    def _shared_outputs(self, stage: Stage, baselines: int) -> Tensor:
+        parts: list[Tensor] = []
+        done = 0
+        while done < baselines:
+
+            def call(rows: int, here: int = done) -> Tensor:
+                return self._outputs(stage, stage.start, np.arange(here, min(here + rows, baselines)), None)
+
+            outputs = self.sizer.attempt(self.backend, call)
+            if len(outputs.shape) == 0:
+                self.sizer.only(1)
+                continue
+            parts.append(outputs)
+            done += int(outputs.shape[0])
+        return parts[0] if len(parts) == 1 else self.backend.concat(parts)
 
     def _outputs(self, stage: Stage, ends: Sequence[Tensor], rows: Ints, fixed_rows: Ints | None) -> Tensor:
         self.sizer.trying(len(rows))
