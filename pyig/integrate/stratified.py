@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Floats, Ints
 from pyig.streams import stream
 
-_SHARE = 5  # most strata of a seat that share a shift
+_SHARE = 8  # most strata of a seat that share a shift
 _MOST = 3  # nodes of a group that spans several seats
 
 
@@ -26,13 +26,14 @@ class Design:
     """How n gradients lie on min(n, M) seats, and which contrasts between them show their spread.
 
     Nodes come seat by seat. A few strata of a seat share one shift, so that their nodes are equally spaced: a peak that
-    is wider than a stratum is neither missed by two neighbours nor hit by both. Many strata see the peak anyway, and
-    have a shift each: what trend there is within them then cancels.
+    is wider than a stratum is neither missed by two neighbours nor hit by both. Many strata have a shift each: what
+    trend there is within them then cancels.
 
     Two neighbouring strata form a group (three where their number is odd), and so do two neighbouring seats that have
     one node each. A group's contrast has coefficients that sum to zero, and whose squares sum to those of the nodes'
     weights. Of nodes that are drawn independently its expected square is their share of the estimate's variance, and
-    more where their means differ; a linear trend, which is the whole error of nodes with one shift, it overstates.
+    more where their means differ. The error that nodes with one shift make of a linear trend grows with their number n
+    as against that of the contrasts, as n / 6: from six on these are enlarged by its root.
 
     Attributes
     ----------
@@ -79,9 +80,11 @@ class Design:
         shape = (_MOST, n)
         touched, signs = np.full(shape, -1), np.zeros(shape, dtype=np.int64)
         coefficients = np.zeros(shape)
+        together = np.where(counts > _SHARE, 1, counts)
         number = 0
         for group in _groups(counts):
-            contrast = _contrast(weights[group], trend=seats[group[0]] == seats[group[-1]] == seats[group[1]])
+            contrast = _contrast(weights[group], within=seats[group[0]] == seats[group[-1]] == seats[group[1]])
+            contrast *= np.sqrt(max(1.0, together[seats[group[0]]] / 6))
             # Of a subset the baselines themselves are a draw. Else they are all there, and only the gradients count:
             # each seat takes the group's differences times its own x - x'.
             places = [[seat] for seat in seats[group]] if n < baselines else [sorted(set(seats[group]))] * len(group)
@@ -186,9 +189,9 @@ def _by_two(nodes: list[int]) -> Iterator[list[int]]:
         yield nodes[2 * k : len(nodes) if k == pairs - 1 else 2 * k + 2]
 
 
-def _contrast(weights: Floats, trend: bool) -> Floats:
-    """Return the difference of two; of three their trend, or the second from the others."""
-    pattern = np.array([1.0, -1.0] if len(weights) == 2 else [1.0, 0.0, -1.0] if trend else [1.0, -2.0, 1.0])
+def _contrast(weights: Floats, within: bool) -> Floats:
+    """Return the difference of two; of three their trend within a seat, and between seats the second's difference."""
+    pattern = np.array([1.0, -1.0] if len(weights) == 2 else [1.0, 0.0, -1.0] if within else [1.0, -2.0, 1.0])
     contrast: Floats = pattern * np.sqrt((weights**2).sum() / (pattern**2).sum())
     return contrast
 
