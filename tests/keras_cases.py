@@ -69,7 +69,7 @@ class Case:
     def verify(self, prefix: Any) -> Any:
         return prefix.verified(self.forward, self.points, self.starts, self.fixed)
 
-    def find(self, evaluations: float = 1e6, **options: Any) -> Any:
+    def find(self, evaluations: float = 1e9, **options: Any) -> Any:
         given = (self.points, self.starts, self.fixed)
         return find_prefix(self.backend, self.model, self.forward, *given, evaluations, **options)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from pyig.calling import InputForward, PrefixForward
 from pyig.errors import InputError
 from pyig.heads import TargetHead
 from pyig.structure.keras_prefix import Prefix
+from pyig.structure.keras_recurring import Recurring
 from pyig.structure.refusal import Refusal
 
 
@@ -212,3 +213,62 @@ def test_a_model_whose_prefix_is_small_is_refused_for_good() -> None:
     assert isinstance(refused, Refusal)
     assert refused.lasting
     assert "too small a part" in refused.reason
+
+
+def test_calls_of_layers_have_their_price() -> None:
+    """22 thousand multiply-adds are saved per evaluation, and the calls cost as many as 150 million."""
+    found = wide().find()
+    assert isinstance(found, Prefix)
+    assert not found.pays(5_000)
+    assert found.pays(10_000)
+
+
+def test_what_comes_back_becomes_a_graph_with_the_same_values() -> None:
+    case = wide()
+    found = case.find()
+    first = found.forward(case.points), found.pullback(case.points, [], tf.ones((4, 8)))
+    for rows in (4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 1, 3):
+        frontier = found.forward([case.points[0][:rows]])
+        np.testing.assert_allclose(frontier, first[0][:rows], rtol=1e-5, atol=1e-6)
+        pulled = found.pullback([case.points[0][:rows]], [], tf.ones((rows, 8)))
+        np.testing.assert_allclose(pulled[0], first[1][0][:rows], rtol=1e-5, atol=1e-6)
+    layer = case.model.layers[0]
+    calls: list[bool] = []
+    layer.call = lambda x, training=None: (calls.append(tf.executing_eagerly()), x[:, :8])[1]
+    found.forward(case.points)
+    assert calls == []
+    layer.kernel.assign(2 * layer.kernel)
+    np.testing.assert_allclose(
+        found.forward(case.points) - layer.bias, 2 * (first[0] - layer.bias), rtol=1e-4, atol=1e-5
+    )
+    assert not isinstance(case.find(known=found), Prefix)  # the check sees what the graph does not
+
+
+def test_an_eager_model_stays_eager() -> None:
+    case = wide()
+    case.model.run_eagerly = True
+    found = case.find()
+    calls: list[bool] = []
+    layer = case.model.layers[0]
+    plain = layer.call
+    layer.call = lambda x, training=None: (calls.append(tf.executing_eagerly()), plain(x))[1]
+    for _ in range(15):
+        found.forward(case.points)
+    assert calls == [True] * 15
+
+
+def test_what_cannot_be_traced_stays_eager() -> None:
+    tried: list[bool] = []
+
+    def odd(tensors: Sequence[Any]) -> list[Any]:
+        tried.append(tf.executing_eagerly())
+        return [tf.constant(tensors[0].numpy())]
+
+    again = Recurring(odd, eager=False)
+    x = tf.constant([[1.0, 2.0]])
+    for _ in range(15):
+        assert np.array_equal(again([x])[0], x)
+    assert tried.count(False) == 1
+    changing = iter(range(100))
+    other = Recurring(lambda tensors: [tensors[0] + float(next(changing))], eager=False)
+    assert [float(other([x])[0][0, 0]) - 1 for _ in range(12)] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]

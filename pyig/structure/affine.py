@@ -102,7 +102,7 @@ def best(places: Sequence[Place], total: float) -> int:
     return min(range(len(places)), key=lambda i: (_cost(places[i], total), -i))
 
 
-def pays(place: Place, inputs: Place, total: float, evaluations: float) -> bool:
+def pays(place: Place, inputs: Place, total: float, evaluations: float, overhead: float = 0.0) -> bool:
     """Tell whether to move the path from the input to a place behind the affine part.
 
     Parameters
@@ -113,6 +113,8 @@ def pays(place: Place, inputs: Place, total: float, evaluations: float) -> bool:
         Multiply-adds per row of a forward of the whole model.
     evaluations : float
         Gradient evaluations that the call is expected to spend, over all samples.
+    overhead : float
+        What the check and the calls at the ends take besides their arithmetic, in multiply-adds of the same duration.
 
     Notes
     -----
@@ -130,7 +132,8 @@ def pays(place: Place, inputs: Place, total: float, evaluations: float) -> bool:
     False
     """
     plain, moved = _cost(inputs, total), _cost(place, total)
-    return moved < (1 - LEAST_SHARE) * plain and evaluations * (plain - moved) > CHECK_EVALUATIONS * plain
+    gain = evaluations * (plain - moved)
+    return moved < (1 - LEAST_SHARE) * plain and gain > CHECK_EVALUATIONS * plain + overhead
 
 
 def search_pays(evaluations: float) -> bool:

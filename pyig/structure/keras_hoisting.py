@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyig.contracts import Backend, Forward
@@ -29,7 +29,7 @@ def hoisting(
     layer = None if explicit is None else find_layer(model, explicit)
     if layer is None and not (search_pays(evaluations) if known is None else known.pays(evaluations)):
         return DOES_NOT_PAY
-    if known is not None and _verified(known, forward, points, starts, fixed):
+    if known is not None and _agree(known.still_holds, forward, points, starts, fixed):
         return known
     recording = record(model, forward, points, fixed, mark=layer)
     if isinstance(recording, Refusal):
@@ -39,13 +39,17 @@ def hoisting(
         return found
     if layer is None and not found.pays(evaluations):
         return DOES_NOT_PAY if found.pays(math.inf) else NEVER_PAYS
-    return _verified(found, forward, points, starts, fixed)
+    return _agree(found.verified, forward, points, starts, fixed)
 
 
-def _verified(
-    prefix: Prefix, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any]
+def _agree(
+    compare: Callable[..., Prefix | Refusal],
+    forward: Forward,
+    points: Sequence[Any],
+    starts: Sequence[Any],
+    fixed: Sequence[Any],
 ) -> Prefix | Refusal:
     try:
-        return prefix.verified(forward, points, starts, fixed)
+        return compare(forward, points, starts, fixed)
     except Exception as error:  # a layer may be another than when it was recorded
         return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -18,8 +19,13 @@ from pyig.structure.agreement import OR_MIXED, SHARE
 from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients
 from pyig.structure.keras_program import Program
 from pyig.structure.keras_record import Recording
+from pyig.structure.keras_recurring import Recurring
 from pyig.structure.keras_tools import describe
 from pyig.structure.refusal import Refusal
+
+# Per layer: some five eager calls, in the check and at the ends, of 0.2 to 0.5 ms each; see `affine.FLOAT_COST`.
+_CALL = 5e7
+_OTHER_VALUES = f"the model behind the cut gives other values than the model, {OR_MIXED}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +45,8 @@ class Prefix:
     recording: Recording
     frontier: int
     place: Place
-    _before: Program
+    _before: Recurring
+    _pullback: Recurring
     _after: Program
 
     @property
@@ -80,18 +87,12 @@ class Prefix:
         gradient : tensor (R, ...)
             Shaped like the frontier, of any floating dtype.
         """
-        leaves = [tf.zeros_like(leaf) for leaf in points]
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            for leaf in leaves:
-                tape.watch(leaf)
-            frontier = self._before([*leaves, *self.recording.held(fixed)])[0]
-        along = tf.cast(gradient, frontier.dtype)
-        found = tape.gradient(frontier, leaves, along, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return [tf.convert_to_tensor(leaf) for leaf in found]
+        return self._pullback([*points, *self.recording.held(fixed), gradient])
 
     def pays(self, evaluations: float) -> bool:
         """Tell whether it is worth its checks and its rows; see `pyig.structure.affine.pays`."""
-        return pays(self.place, self.recording.inputs, self.recording.macs, evaluations)
+        recording = self.recording
+        return pays(self.place, recording.inputs, recording.macs, evaluations, _CALL * len(recording.steps))
 
     def verified(
         self, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any] = ()
@@ -109,17 +110,38 @@ class Prefix:
         """
         rows, held = ends_and_middle(points, starts, fixed)
         outputs, expected, along = gradients(forward, rows, held)
-        frontier = self.forward(rows, held)
-        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
-        if not close(middle, frontier[2:]):
-            return Refusal("the part taken as affine is not: its value between two points is not between its values")
+        middle = self._between(rows, held)
+        if isinstance(middle, Refusal):
+            return middle
         row, kept = [leaf[-1:] for leaf in rows], [leaf[-1:] for leaf in held]
         again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
         if not close(again, outputs[-1:]):
-            return Refusal(f"the model behind the cut gives other values than the model, {OR_MIXED}")
+            return Refusal(_OTHER_VALUES)
         gradient = tf.zeros_like(middle) if found[0] is None else found[0]
         reason = gradient_gap(expected, self.pullback(row, kept, gradient))
         return self if reason is None else Refusal(reason)
+
+    def still_holds(
+        self, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any] = ()
+    ) -> Prefix | Refusal:
+        """Compare the values alone, for a prefix that was `verified` before.
+
+        Both halves call the model's own layers, so what the user changes in these the gradients follow.
+        """
+        rows, held = ends_and_middle(points, starts, fixed)
+        middle = self._between(rows, held)
+        if isinstance(middle, Refusal):
+            return middle
+        again = self.suffix(middle, [leaf[-1:] for leaf in held])
+        return self if close(again, forward(rows, held)[-1:]) else Refusal(_OTHER_VALUES)
+
+    def _between(self, rows: Sequence[Any], held: Sequence[Any]) -> Any:
+        """Return the frontier between its values at the first two rows, if that is its value at the third."""
+        frontier = self.forward(rows, held)
+        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
+        if close(middle, frontier[2:]):
+            return middle
+        return Refusal("the part taken as affine is not: its value between two points is not between its values")
 
 
 def find_prefix(recording: Recording) -> Prefix | Refusal:
@@ -169,7 +191,23 @@ def prefix_at(recording: Recording, frontier: int, place: Place) -> Prefix:
     """Cut a recording at a frontier."""
     before = Program(recording.steps, (*recording.points, *recording.fixed), [frontier])
     after = Program(recording.steps, (frontier, *recording.fixed), [recording.output])
-    return Prefix(recording, frontier, place, before, after)
+    pull = partial(_pulled, before, len(recording.points))
+    return Prefix(
+        recording, frontier, place, Recurring(before, recording.eager), Recurring(pull, recording.eager), after
+    )
+
+
+def _pulled(before: Program, moving: int, given: Sequence[Any]) -> list[Any]:
+    """Return the VJP of the part before the cut; given are points, fixed tensors, and the gradient."""
+    *rows, gradient = given
+    leaves = [tf.zeros_like(leaf) for leaf in rows[:moving]]
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        for leaf in leaves:
+            tape.watch(leaf)
+        (frontier,) = before([*leaves, *rows[moving:]])
+    along = tf.cast(gradient, frontier.dtype)
+    found = tape.gradient(frontier, leaves, along, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return [tf.convert_to_tensor(leaf) for leaf in found]
 
 
 def cuts(recording: Recording, affine_only: bool = True) -> list[tuple[int, Place]]:

@@ -41,6 +41,8 @@ class Recording:
         The tensors at which a path may run: rows of the points' dtype, without a mask.
     calls : tuple of (layer, tuple of int)
         Every call of a layer or nested model, and what it returned; see `Steps`.
+    eager : bool
+        Whether the user asked for eager execution.
     """
 
     steps: tuple[Step, ...]
@@ -52,6 +54,7 @@ class Recording:
     shapes: dict[int, tuple[int, ...]]
     usable: frozenset[int]
     calls: tuple[tuple[Any, tuple[int, ...]], ...]
+    eager: bool = False
 
     @property
     def macs(self) -> float:
@@ -163,6 +166,7 @@ def _seen(
         shapes,
         frozenset(usable),
         steps.calls,
+        bool(getattr(model, "run_eagerly", False) or tf.config.functions_run_eagerly()),
     )
 
 
