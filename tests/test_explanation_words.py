@@ -21,7 +21,9 @@ def verdict(**changes: object) -> str:
 
 
 def test_verdict_converged() -> None:
-    assert verdict(gap=2e-4) == ("estimated error 0.1 % <= 1 %; completeness gap at most 0.02 % of F(x)-F(x')")
+    assert verdict(gap=2e-4) == (
+        "converged: estimated error 0.1 % <= 1 %; completeness gap at most 0.02 % of F(x)-F(x')"
+    )
 
 
 def test_verdict_not_converged() -> None:
@@ -47,9 +49,49 @@ def test_verdict_without_an_estimate() -> None:
     assert "(no estimate for 1 of 2)" in verdict(error=[np.nan, 0.0])
 
 
-def test_verdict_where_the_outputs_are_nearly_equal() -> None:
+ADAPTIVE = {"method": "adaptive", "n_steps": None, "max_evals": 512}
+
+
+@pytest.mark.parametrize("spent", [511, 512])
+def test_verdict_out_of_gradients(spent: int) -> None:
+    text = verdict(error=[0.004, 0.0], converged=[False, True], n_evals=[spent, 9], meta={**ADAPTIVE, "rtol": 0.001})
+    assert text == (
+        "not converged for 1 of 2: estimated error 0.4 % > 0.1 %; 0.1 % per feature on this network needs more than "
+        "512 gradients; raise max_evals; completeness gap at most 0 % of F(x)-F(x'), small only by cancellation"
+    )
+
+
+def test_verdict_gives_no_advice_that_does_not_help() -> None:
+    failed = {"error": [0.04, 0.0], "converged": [False, True]}
+    assert "raise" not in verdict(**failed, n_evals=[99, 512], meta=ADAPTIVE)  # the one that failed had gradients left
+    assert "raise" not in verdict(**failed, n_evals=[512, 9], meta=ADAPTIVE | {"complete": False})
+    assert "raise" not in verdict(
+        **failed, n_evals=[512, 9], meta=ADAPTIVE | {"noise": {"kind": "smoothgrad", "draws": 3}}
+    )
+    assert "; raise n_steps=5, or leave it out for as many as it takes; " in verdict(**failed)
+
+
+@pytest.mark.parametrize(
+    ("error", "gap", "hidden"), [(0.04, 0.001, True), (0.04, 0.0099, True), (0.02, 0.009, False), (0.04, 0.03, False)]
+)
+def test_verdict_on_a_gap_that_hides_the_error(error: float, gap: float, hidden: bool) -> None:
+    text = verdict(error=[error, 0.0], gap=gap, converged=[False, True])
+    assert text.endswith(", small only by cancellation") == hidden
+
+
+def test_a_converged_gap_is_not_called_a_cancellation() -> None:
+    assert "cancellation" not in verdict(error=[0.009, 0.0], gap=1e-9)
+
+
+@pytest.mark.parametrize(("other", "of"), [(-1.0 + 1e-6, "the attributions, which"), (-0.4, "F(x)-F(x')")])
+def test_verdict_where_the_outputs_are_nearly_equal(other: float, of: str) -> None:
+    e = samples.make(np.ones((1, 2)), np.array([[1.0, other]]), gap=1e-5)
+    share = 1e-5 / 2 if of != "F(x)-F(x')" else 1e-5 / 0.6
+    assert f"completeness gap {100 * share:.2g} % of {of}" in e.verdict()
+
+
+def test_the_relative_gap_is_that_of_the_difference_of_outputs() -> None:
     e = samples.make(np.ones((1, 2)), np.array([[1.0, -1.0 + 1e-6]]), gap=1e-5)
-    assert e.verdict().endswith("completeness gap 1e-05, where F(x)-F(x') is only 9e-06")
     assert e.relative_gap[0] == pytest.approx(1e-5 / 0.02, rel=1e-4)
 
 
@@ -75,7 +117,7 @@ def test_repr_says_what_how_and_how_well() -> None:
     assert repr(samples.mixed()) == (
         "Explanation of Net: 2 samples of age + lab (2 features) + ward (1 feature)\n"
         "  gausslegendre, 5 steps, 10 gradients\n"
-        "  estimated error 0.2 % <= 1 %; completeness gap at most 0 % of F(x)-F(x')"
+        "  converged: estimated error 0.2 % <= 1 %; completeness gap at most 0 % of F(x)-F(x')"
     )
     assert repr(samples.empty()).endswith("no samples")
     assert ": 2 samples of 3 features, 2 targets each\n" in repr(samples.several_targets())

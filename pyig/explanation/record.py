@@ -117,7 +117,7 @@ class Explanation:
     ...     path_offsets=[0, 1], path_alphas=[0.5], path_values=[0.75], path_slopes=[1.5], path_weights=[1.0],
     ... )
     >>> e.verdict()
-    "estimated error 0 %; completeness gap 0 % of F(x)-F(x')"
+    "converged: estimated error 0 %; completeness gap 0 % of F(x)-F(x')"
     >>> e.path(0).values
     array([0.  , 0.75, 1.5 ])
     """

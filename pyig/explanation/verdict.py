@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 # Below this share of the attributions' L1 norm, F(x)-F(x') is a poor yardstick: it vanishes where F(x) = F(x').
 FLOOR = 0.01
+# Below this share the attributions largely cancel in F(x)-F(x'): in words, the gap is compared with their size instead.
+_CANCELS = 0.25
+# A gap this many times smaller than the estimated error is small because errors cancel in it.
+_FAR = 3
 
 
 def l1(explanation: Explanation) -> Floats:
@@ -123,8 +127,26 @@ def _error(explanation: Explanation) -> str:
     if rtol is not None and failed.any() == (worst > rtol):
         text += f" {'>' if worst > rtol else '<='} {percent(rtol)}"
     if failed.any():
-        text = f"not converged{_count(failed)}: {text}"
+        text = f"not converged{_count(failed)}: {text}{_needs(explanation, failed & (share > (rtol or np.inf)))}"
+    elif known.all():
+        text = f"converged: {text}"
     return text if known.all() else f"{text} (no estimate{_count(~known)})"
+
+
+def _needs(explanation: Explanation, short: np.typing.NDArray[np.bool_]) -> str:
+    """Say what the paths that missed the tolerance would need, where their gradients ran out."""
+    meta = explanation.meta
+    if not short.any() or not meta.get("complete", True) or meta.get("noise"):
+        return ""
+    most, steps = meta.get("max_evals"), meta.get("n_steps")
+    # Cells are halved two nodes at a time: a budget that is even leaves one.
+    if most and (explanation.n_evals[short] >= most - 1).any():
+        return (
+            f"; {percent(meta['rtol'])} per feature on this network needs more than {most} gradients; raise max_evals"
+        )
+    if steps and meta.get("method") != "expected":
+        return f"; raise n_steps={steps}, or leave it out for as many as it takes"
+    return ""
 
 
 def _draws(explanation: Explanation) -> str:
@@ -135,18 +157,27 @@ def _draws(explanation: Explanation) -> str:
 def _gap(explanation: Explanation) -> str:
     if (explanation.meta.get("noise") or {}).get("kind", "smoothgrad") != "smoothgrad":
         return ""  # squares and variances add up to nothing
-    gaps = explanation.relative_gap.ravel()
+    size, change = l1(explanation), np.abs(explanation.values - explanation.baseline_values)
+    cancels = change < _CANCELS * size
+    gaps = _ratio(np.abs(explanation.deltas), np.where(cancels, size, change)).ravel()
     known = ~np.isnan(gaps)
     if not known.any():
         return "completeness gap unknown: not reached, or not finite on the path"
     worst = int(np.nanargmax(gaps))
-    change = abs(float((explanation.values - explanation.baseline_values).ravel()[worst]))
-    if change < FLOOR * float(l1(explanation).ravel()[worst]):
-        gap = abs(float(explanation.deltas.ravel()[worst]))
-        text = f"completeness gap {gap:.2g}, where F(x)-F(x') is only {change:.2g}"
-    else:
-        text = f"completeness gap {'at most ' if gaps.size > 1 else ''}{percent(gaps[worst])} of F(x)-F(x')"
+    of = "the attributions, which largely cancel in F(x)-F(x')" if cancels.ravel()[worst] else "F(x)-F(x')"
+    text = f"completeness gap {'at most ' if gaps.size > 1 else ''}{percent(gaps[worst])} of {of}"
+    if _by_cancellation(explanation, size):
+        text += ", small only by cancellation"
     return text if known.all() else f"{text} (unknown{_count(~known)})"
+
+
+def _by_cancellation(explanation: Explanation, size: Floats) -> bool:
+    """Tell whether some gap is within the tolerance while the estimated error is far above both."""
+    gap, error, rtol = np.abs(explanation.deltas), explanation.error, explanation.meta.get("rtol")
+    if rtol is None:
+        return False
+    within = ~explanation.converged & (gap <= rtol * size)
+    return bool((within & (error > rtol * size) & (error > _FAR * gap)).any())
 
 
 def _count(mask: np.typing.NDArray[np.bool_]) -> str:
