@@ -93,12 +93,16 @@ class Tally:
         )
 
     def _carried(self, integral: Floats, size: Floats) -> Floats:
-        """Return what the errors of the integrals do to the result; a square has twice the relative error."""
+        """Return what the errors of the integrals do to the result, if every feature has its share of them."""
         if self.kind == "smoothgrad":
             return integral
-        squares = sum((m.variance + m.mean**2 if self.kind == "vargrad" else m.mean).sum(axis=1) for m in self._moments)
-        found: Floats = 2 * integral * squares / np.where(size > 0, size, 1.0)
-        return found
+        share = (integral / np.where(size > 0, size, 1.0))[:, None]
+        total = np.zeros(len(share))
+        for m in self._moments:
+            squares = m.variance + m.mean**2 if self.kind == "vargrad" else m.mean
+            spread = np.sqrt(m.variance * squares) if self.kind == "vargrad" else squares
+            total += (2 * share * spread + share**2 * squares).sum(axis=1)
+        return total
 
     def _built(self, leaves: list[Floats]) -> Any:
         pairs = zip(leaves, self._leaves, strict=True)
