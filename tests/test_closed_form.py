@@ -90,3 +90,61 @@ def test_the_model_stays_as_it_was() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     assert torch.equal(model(points()), outputs)
+
+
+def ran(model: nn.Module) -> list[int]:
+    rows: list[int] = []
+    model.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
+    return rows
+
+
+def test_a_known_form_spares_the_forwards_at_the_ends() -> None:
+    model = net(nn.GELU())
+    rows, explainer = ran(model), pyig.IntegratedGradients(model)
+    first = explainer.explain(points(), target=1)
+    rows.clear()
+    second = explainer.explain(points(), target=1)
+    assert rows == [3]  # the check
+    np.testing.assert_array_equal(first.attributions, second.attributions)
+    np.testing.assert_allclose(first.values, second.values, rtol=1e-15)
+    np.testing.assert_allclose(first.baseline_values, second.baseline_values, rtol=1e-15)
+
+
+class Switched(nn.Module):
+    """Gives the same values with or without a gradient through half of its units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.outer, self.half = nn.Linear(6, 9).double(), nn.Linear(9, 3).double(), False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.tanh(self.inner(x))
+        if self.half:
+            hidden = torch.cat([hidden[:, :4], hidden[:, 4:].detach()], dim=1)
+        return self.outer(hidden)
+
+
+def test_a_switch_that_changes_gradients_alone_is_seen() -> None:
+    torch.manual_seed(0)
+    model = Switched()
+    explainer = pyig.IntegratedGradients(model)
+    explainer.explain(points(), target=1)
+    model.half = True
+    found = explainer.explain(points(), target=1)
+    wanted = pyig.IntegratedGradients(model).explain(points(), target=1, n_steps=100)
+    np.testing.assert_allclose(found.attributions, wanted.attributions, rtol=0, atol=1e-2)
+    model.half = False
+    found = explainer.explain(points(), target=1)
+    np.testing.assert_allclose(found.deltas, 0, atol=1e-13)
+
+
+def test_weights_that_change_are_followed() -> None:
+    model = net(nn.GELU())
+    explainer = pyig.IntegratedGradients(model)
+    explainer.explain(points(), target=1)
+    with torch.no_grad():
+        model[0].weight.mul_(-2)
+    found = explainer.explain(points(), target=1)
+    fresh = pyig.IntegratedGradients(model).explain(points(), target=1)
+    np.testing.assert_array_equal(found.attributions, fresh.attributions)
+    np.testing.assert_allclose(found.values, fresh.values, rtol=1e-15)

@@ -173,7 +173,7 @@ def test_float32_keeps_its_digits() -> None:
     exact = find(model, x, start).evaluate([x], [start]).attributions(index)
     model, x, start = model.float(), x.float(), start.float()
     found = find(model, x, start).evaluate([x], [start]).attributions(index)
-    assert found[0].dtype == torch.float64
+    assert found[0].dtype == torch.float32
     assert gap(found, exact) < 2e-6
 
 

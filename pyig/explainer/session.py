@@ -115,7 +115,7 @@ class Session:
 
             notes: list[str] = []
             structures = Structures(
-                backend, self._model, self._memory, stages, options, lambda: probe.head,
+                backend, self._model, self._memory, stages, options, custom is not None, lambda: probe.head,
                 lambda leaves: self._sizer(options, leaves), inputs.samples, notes,
             )  # fmt: skip
             runner = Runner(
@@ -131,6 +131,7 @@ class Session:
                 inputs.samples,
                 names,
                 record,
+                structures.early() if parsed.top == 1 else None,
             )
             try:
                 blocks = list(runner.run(_row_floats(moving), len(starts)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from pyig.explainer.options import Options
 from pyig.heads import TargetHead
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.batching import Sizer
-from pyig.integrate.exact import Exact
+from pyig.integrate.exact import Early, Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
@@ -40,6 +40,8 @@ class Structures:
         Of the explainer; updated.
     stages : InputStages or LayerStages
         The paths of the call.
+    function : bool
+        Whether the target is a function.
     head : callable
         Gives the head, once the first outputs have settled it.
     sizer : callable
@@ -55,10 +57,20 @@ class Structures:
     memory: MutableMapping[Any, Any]
     stages: InputStages | LayerStages
     options: Options
+    function: bool
     head: Callable[[], Head]
     sizer: Callable[[list[Tensor]], Sizer]
     samples: int
     notes: list[str]
+    _found: dict[str, Any] = field(default_factory=dict)  # in this call
+
+    def early(self) -> Early | None:
+        """Return the closed form that an earlier call has found, tried again: F at the ends is then known from it."""
+        if self._no_form() is not None or isinstance(self._known("closed form"), Refusal | None):
+            return None
+        found = self._closed_form()
+        leaves = [self.stages.template[i] for i in self.stages.moving]
+        return None if isinstance(found, Refusal) else Early(self.backend, found, self.sizer(leaves))
 
     def way(self, scheme: Fixed | Adaptive | Expected, results: int, baselines: int) -> Way:
         """Return how to integrate for so many results, each averaged over so many baselines."""
@@ -78,11 +90,9 @@ class Structures:
 
     def _closed_form(self) -> Any:
         """Return the model's closed form, found once and checked in every call, or a `Refusal`."""
-        refusal = self._no_exact()
+        refusal = self._no_form()
         if refusal is not None:
             return refusal
-        if self.options.value not in (None, "output"):
-            return Refusal("the closed form is that of the model's own output")
         return self._remembered(
             "closed form",
             lambda forward, stop, start, fixed, known: closed_form(
@@ -90,12 +100,17 @@ class Structures:
             ),
         )
 
+    def _no_form(self) -> Refusal | None:
+        if self.options.value not in (None, "output"):
+            return Refusal("the closed form is that of the model's own output")
+        return self._no_exact()
+
     def _no_exact(self) -> Refusal | None:
         """Return why no exact integral is looked for, if so."""
         options = self.options
         if options.method not in ("auto", "exact") or options.n_steps is not None:
             return Refusal("another method was asked for")
-        if not isinstance(self.head(), TargetHead):
+        if self.function:
             return Refusal("the target is a function")
         if isinstance(self.stages, LayerStages):
             return Refusal("it is looked for from the input only")
@@ -163,16 +178,24 @@ class Structures:
 
     def _remembered(self, what: str, find: Callable[..., Any]) -> Any:
         """Return what an earlier call found, tried again, or find it; a refusal that lasts is not tried again."""
-        stage, stop, start, fixed = self._few()
-        key = (what, *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stop, *fixed)))
-        known = self.memory.get(key)
+        if what in self._found:
+            return self._found[what]
+        known = self._known(what)
         if isinstance(known, Refusal):
             return known
-        found = find(stage.forward, stop, start, fixed, known)
+        stage, stop, start, fixed = self._few()
+        self._found[what] = found = find(stage.forward, stop, start, fixed, known)
         lasting = not isinstance(found, Refusal) or found.lasting
         if lasting and not getattr(self.model, "training", False):  # eval() may open what training mode closes
-            self.memory[key] = found
+            self.memory[self._key(what)] = found
         return found
+
+    def _known(self, what: str) -> Any:
+        return self.memory.get(self._key(what))
+
+    def _key(self, what: str) -> Any:
+        stage = self.stages(np.arange(1))
+        return (what, *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stage.stop, *stage.fixed)))
 
     def _few(self, most: int = 1) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:
         """Return the stage of the first samples, and its ends."""

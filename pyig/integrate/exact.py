@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
-from pyig.contracts import Floats, Ints, Tensor
+from pyig.contracts import Backend, Ints, Tensor
+from pyig.integrate.batching import Sizer
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
+from pyig.integrate.stages import Stage
+from pyig.rows import Results
+
+_MOST_CALLS = 8  # a forward and a backward alone need less memory than the sizer counts with
 
 
 class Ends(Protocol):
     """The model at both ends of some paths."""
+
+    outputs: Tensor
+    start_outputs: Tensor
 
     def attributions(self, index: Tensor, contrast: Tensor | None = None) -> list[Tensor]:
         """Return the exact attributions of one output per row, or of the difference of two."""
@@ -31,9 +39,16 @@ class ClosedForm(Protocol):
 
 @dataclass(frozen=True)
 class Exact:
-    """Two forwards and one VJP per path."""
+    """Two forwards and one VJP per path.
+
+    Attributes
+    ----------
+    ends : Ends, optional
+        The form at the ends of the paths, where that is known already.
+    """
 
     form: ClosedForm
+    ends: Ends | None = None
 
     @property
     def name(self) -> str:
@@ -47,17 +62,49 @@ class Exact:
 
     def begin(self, evaluator: Evaluator, paths: Paths) -> ExactRun:
         """Start on a block."""
-        return ExactRun(self.form, evaluator, paths)
+        return ExactRun(self, evaluator, paths)
+
+
+@dataclass(frozen=True)
+class Early:
+    """Evaluates a form that an earlier call has found, before anything else runs: its outputs are F at the ends."""
+
+    backend: Backend
+    form: ClosedForm
+    sizer: Sizer
+
+    def __call__(self, stage: Stage) -> Stage:
+        """Return the stage with its ends, where there is one baseline and they fit into memory."""
+        baselines, count = stage.start_row.shape
+        if baselines > 1 or count > _MOST_CALLS * self.sizer.rows:
+            return stage
+        start_rows = stage.start_row[0]
+        shared = bool((start_rows == start_rows[0]).all())
+        stop, start, fixed = (
+            [some_rows(self.backend, leaf, rows) for leaf in leaves]
+            for leaves, rows in (
+                (stage.stop, stage.stop_row),
+                (stage.start, start_rows[:1] if shared else start_rows),
+                (stage.fixed, stage.stop_row),
+            )
+        )
+        try:
+            return replace(stage, ends=self.form.evaluate(stop, start, fixed))
+        except Exception as error:
+            if not self.backend.is_out_of_memory(error):
+                raise
+            self.backend.release_memory()
+            return stage
 
 
 class ExactRun:
     """One block in closed form; in the framework's own tensors, since there is next to nothing to reduce."""
 
-    def __init__(self, form: ClosedForm, evaluator: Evaluator, paths: Paths) -> None:
-        self._form, self._evaluator, self._paths = form, evaluator, paths
-        backend, ends = evaluator.backend, paths.ends
+    def __init__(self, scheme: Exact, evaluator: Evaluator, paths: Paths) -> None:
+        self._form, self._ends, self._evaluator, self._paths = scheme.form, scheme.ends, evaluator, paths
+        ends = paths.ends
         self._shares = np.bincount(ends.result_rows, minlength=ends.results)
-        self._results = [backend.wide_zeros((ends.results, *leaf.shape[1:]), leaf) for leaf in ends.stop]
+        self._results = Results(evaluator.backend, ends.stop, ends.results, 1)
         self._done = 0
 
     def step(self) -> bool:
@@ -68,18 +115,16 @@ class ExactRun:
 
         def attempt(rows: int) -> tuple[Ints, list[Tensor]]:
             own = np.arange(self._done, min(self._done + rows, len(self._paths)))
+            if self._ends is not None:
+                own = np.arange(len(self._paths))
             self._evaluator.sizer.trying(len(own))
-            stop = [backend.take(leaf, ends.stop_rows[own]) for leaf in ends.stop]
-            start_rows = ends.start_rows[own]
-            shared = bool((start_rows == start_rows[0]).all())  # then the form runs the baseline once
-            start = [backend.take(leaf, start_rows[:1] if shared else start_rows) for leaf in ends.start]
-            fixed = [backend.take(tensor, ends.stop_rows[own]) for tensor in self._paths.fixed]
-            index = [backend.from_numpy(flat[own], stop[0]) for flat in self._paths.index]
-            return own, self._form.evaluate(stop, start, fixed).attributions(*index)
+            found = self._evaluate(own) if self._ends is None else self._ends
+            index = [backend.from_numpy(flat[own], ends.stop[0]) for flat in self._paths.index]
+            return own, found.attributions(*index)
 
         own, found = self._evaluator.sizer.attempt(backend, attempt)
-        whole = len(own) == ends.results and np.array_equal(ends.result_rows[own], np.arange(ends.results))
-        self._results = found if whole else self._added(own, found)
+        results = ends.result_rows[own]
+        self._results.add(0, results, found, 1.0 / self._shares[results])
         self._done += len(own)
         self._evaluator.monitor.called(len(own), len(own), len(own))
         return True
@@ -89,10 +134,11 @@ class ExactRun:
         seen = (np.arange(len(self._paths)) < self._done).astype(np.int64)
         begun = np.bincount(self._paths.ends.result_rows, weights=seen, minlength=self._paths.ends.results)
         complete = begun == self._shares
+        sums, sizes, _ = self._results.norms()
         return Integrals(
-            attributions=self._results,
-            sums=self._total(lambda leaf: leaf),
-            sizes=self._total(abs),
+            attributions=[layers[0] for layers in self._results.tensors],
+            sums=sums,
+            sizes=sizes,
             errors=np.where(complete, 0.0, np.nan),
             converged=complete,
             complete=complete,
@@ -101,18 +147,16 @@ class ExactRun:
             records=lambda: [np.zeros((0, 4))] * self._paths.ends.results,
         )
 
-    def _added(self, own: Ints, found: list[Tensor]) -> list[Tensor]:
-        """Return the results with the mean over baselines under way."""
-        backend, results = self._evaluator.backend, self._paths.ends.result_rows[own]
-        out = []
-        for part, total in zip(found, self._results, strict=True):
-            shares = np.reshape(1.0 / self._shares[results], (-1, *[1] * (len(part.shape) - 1)))
-            scaled = backend.cast_like(part, total) * backend.cast_like(backend.from_numpy(shares, part), total)
-            out.append(backend.scatter_add(total, backend.from_numpy(results, part), scaled))
-        return out
+    def _evaluate(self, own: Ints) -> Ends:
+        ends, backend = self._paths.ends, self._evaluator.backend
+        start_rows = ends.start_rows[own]
+        shared = bool((start_rows == start_rows[0]).all())  # then the form runs the baseline once
+        stop = [some_rows(backend, leaf, ends.stop_rows[own]) for leaf in ends.stop]
+        start = [some_rows(backend, leaf, start_rows[:1] if shared else start_rows) for leaf in ends.start]
+        return self._form.evaluate(stop, start, [some_rows(backend, t, ends.stop_rows[own]) for t in self._paths.fixed])
 
-    def _total(self, of: Callable[[Tensor], Tensor]) -> Floats:
-        backend = self._evaluator.backend
-        parts = [backend.to_numpy(backend.row_sum(of(leaf))) for leaf in self._results]
-        total: Floats = np.sum([np.asarray(part, dtype=np.float64) for part in parts], axis=0)
-        return total
+
+def some_rows(backend: Backend, leaf: Tensor, rows: Ints) -> Tensor:
+    """Return some rows, without a copy where they are all; the form writes to none of them."""
+    whole = len(rows) == int(leaf.shape[0]) and np.array_equal(rows, np.arange(len(rows)))
+    return leaf if whole else backend.take(leaf, rows)

@@ -81,6 +81,8 @@ class Probe:
 
             def call(rows: int, here: int = here) -> tuple[Ints, Tensor]:
                 part = np.arange(here, min(here + rows, len(samples)))
+                if stage.ends is not None:
+                    return np.arange(len(samples)), stage.ends.outputs
                 return part, self._outputs(stage, stage.stop, stage.stop_row[part], stage.stop_row[part])
 
             part, outputs = self.sizer.attempt(self.backend, call)
@@ -98,6 +100,10 @@ class Probe:
     def start_values(self, stage: Stage, samples: Ints, index: list[Ints]) -> Floats:
         """Return F(x') (S, K), the mean over the baselines."""
         baselines, count = stage.start_row.shape
+        if stage.ends is not None:
+            found = stage.ends.start_outputs
+            every = found if len(found) == count else self.backend.take(found, np.zeros(count, dtype=np.int64))
+            return self._values(every, index, samples, "baseline")
         if stage.shared_start and self._shared is None:
             self._shared = self._shared_outputs(stage, baselines)
         total = np.zeros(index[0].shape)

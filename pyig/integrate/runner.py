@@ -7,7 +7,7 @@ long enough that the one model call at its end that is not full costs a few per 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Backend, Floats, Ints, Tensor
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.evaluation import Evaluator, Paths
-from pyig.integrate.exact import Exact
+from pyig.integrate.exact import Early, Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
@@ -93,6 +93,8 @@ class Runner:
         Names of the moving leaves.
     record : bool
         Whether the values and slopes on the paths are wanted.
+    early : Early, optional
+        A closed form to begin with.
     """
 
     backend: Backend
@@ -107,6 +109,7 @@ class Runner:
     samples: int
     names: list[str]
     record: bool
+    early: Early | None = None
 
     @cached_property
     def chosen(self) -> Way:
@@ -135,6 +138,8 @@ class Runner:
 
     def _integrate(self, samples: Ints) -> Block:
         stage = self.stages(samples)
+        if self.early is not None:
+            stage = self.early(stage)
         index, values = self.probe.stop_values(stage, samples, self.target, self.contrast)
         baseline_values = self.probe.start_values(stage, samples, index)
         baselines, count, top = len(stage.start_row), len(samples), self.target.top
@@ -155,6 +160,8 @@ class Runner:
         if isinstance(scheme, Adaptive | Regional):
             head, log_odds = self.probe.smooth_head(self.contrast)
             scheme = scheme.in_log_odds(log_odds)
+        if isinstance(scheme, Exact):
+            scheme = replace(scheme, ends=stage.ends)
         sizer = self.probe.sizer if chosen.hoist is None else chosen.hoist.sizer
         evaluator = Evaluator(
             self.backend, loop.forward, head, sizer, self.probe.monitor, self.nan_policy, self.allow_unused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,8 @@ class Stage:
         Whether F(x') is the same for all samples, so that one evaluation serves them all.
     held : int
         How many of `fixed` are values of the layer that do not move; the rest only passes the layer by.
+    ends : object, optional
+        A closed form that was evaluated at both ends: its ``outputs`` and ``start_outputs`` are the model's.
     """
 
     forward: Forward
@@ -42,10 +45,11 @@ class Stage:
     stop_row: Ints
     shared_start: bool
     held: int = 0
+    ends: Any = None
 
     def without_context(self) -> Stage:
-        """Return what the report needs; what passed the layer by is let go."""
-        return replace(self, fixed=self.fixed[: self.held])
+        """Return what the report needs; what passed the layer by is let go, and so is a graph."""
+        return replace(self, fixed=self.fixed[: self.held], ends=None)
 
 
 class InputStages:

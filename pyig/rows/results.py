@@ -23,32 +23,39 @@ class Results:
     """
 
     def __init__(self, backend: Backend, like: Sequence[Tensor], count: int, weight_rows: int) -> None:
-        self._backend = backend
-        self._count = count
-        self._new = [True] * weight_rows
-        self.tensors = [
-            [backend.wide_zeros((count, *leaf.shape[1:]), leaf) for _ in range(weight_rows)] for leaf in like
-        ]
+        self._backend, self._like, self._count = backend, like, count
+        self._layers: list[list[Tensor] | None] = [
+            None
+        ] * weight_rows  # of a layer: its leaves, once there is something
+
+    @property
+    def tensors(self) -> list[list[Tensor]]:
+        """The results, [leaf][weight row]."""
+        layers = [self._zeros() if leaves is None else leaves for leaves in self._layers]
+        return [list(leaf) for leaf in zip(*layers, strict=True)]
 
     def add(self, layer: int, rows: Ints, parts: Sequence[Tensor], scales: Floats) -> None:
         """Add parts, one per leaf, times the scale of their path to their results."""
-        backend = self._backend
-        # One path for each result, all at once: nothing to add to.
-        whole = self._new[layer] and np.array_equal(rows, np.arange(self._count)) and bool((scales == 1.0).all())
-        self._new[layer] = False
-        for totals, part in zip(self.tensors, parts, strict=True):
-            total = totals[layer]
-            wide = backend.cast_like(part, total)
-            if whole:
-                totals[layer] = wide
-                continue
-            column = scales.reshape(-1, *[1] * (len(part.shape) - 1))
-            wide = wide * backend.cast_like(backend.from_numpy(np.ascontiguousarray(column), part), total)
-            totals[layer] = backend.scatter_add(total, backend.from_numpy(rows, part), wide)
+        backend, totals = self._backend, self._layers[layer]
+        whole = totals is None and np.array_equal(rows, np.arange(self._count)) and bool((scales == 1.0).all())
+        if whole:  # one path for each result, all at once: nothing to add to
+            self._layers[layer] = list(parts)
+            return
+        added = []
+        for total, part in zip(self._zeros() if totals is None else totals, parts, strict=True):
+            column = np.ascontiguousarray(scales.reshape(-1, *[1] * (len(part.shape) - 1)))
+            wide = backend.cast_like(part, total) * backend.cast_like(backend.from_numpy(column, part), total)
+            added.append(backend.scatter_add(total, backend.from_numpy(rows, part), wide))
+        self._layers[layer] = added
+
+    def _zeros(self) -> list[Tensor]:
+        return [self._backend.wide_zeros((self._count, *leaf.shape[1:]), leaf) for leaf in self._like]
 
     def norms(self) -> tuple[Floats, Floats, Floats]:
         """Return per result: the sum, the L1 norm, and the L1 distance of the first and last weight row."""
-        return self._over(lambda a, _: a), self._over(lambda a, _: abs(a)), self._over(lambda a, b: abs(a - b))
+        sums, sizes = self._over(lambda a, _: a), self._over(lambda a, _: abs(a))
+        distances = self._over(lambda a, b: abs(a - b)) if len(self._layers) > 1 else np.zeros(self._count)
+        return sums, sizes, distances
 
     def _over(self, of: Callable[[Tensor, Tensor], Tensor]) -> Floats:
         backend = self._backend

@@ -8,18 +8,19 @@ which is exact here. An affine model is the same without the operation: its grad
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from pyig.contracts import Forward
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import disagreement
-from pyig.structure.torch_program import Hook, Program, widest
+from pyig.structure.torch_check import close, disagreement, ends_and_middle
+from pyig.structure.torch_program import Hook, Program
 from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine, is_entrywise
 from pyig.structure.torch_secant import mean_slope
+from pyig.structure.torch_signature import signature
 
 MOST_LAYERS = 16  # a deeper model has no closed form, and recording it would cost five of its forwards
 
@@ -51,7 +52,7 @@ class Ends:
         Returns
         -------
         list of tensor (N, ...)
-            One per leaf, in the widest dtype of the device.
+            One per leaf, in its own dtype, but not below float32.
         """
         flat = torch.zeros_like(self.outputs).reshape(len(index), -1)
         flat.scatter_(1, index[:, None], 1.0)
@@ -74,6 +75,8 @@ class ClosedForm:
     ----------
     constant : bool
         Whether the model is affine, so that its gradient is the same everywhere.
+    signature : object
+        Of the model whose values and gradients it was compared with.
     """
 
     recording: Recording
@@ -81,6 +84,7 @@ class ClosedForm:
     _curves: dict[int, tuple[int, Program]]
     _whole: Program
     _traced: Program
+    signature: object = None
 
     def evaluate(
         self, points: Sequence[torch.Tensor], starts: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor] = ()
@@ -106,9 +110,20 @@ class ClosedForm:
         }
         with torch.enable_grad():
             (graph,) = self._whole([*leaves, *fixed], hooks)
-        wide = widest(graph)
-        steps = [stop.detach().to(wide) - start.to(wide) for stop, start in zip(points, starts, strict=True)]
+        steps = [_enough(stop.detach()) - _enough(start) for stop, start in zip(points, starts, strict=True)]
         return Ends(graph.detach(), start_outputs, leaves, steps, graph)
+
+    def agrees(
+        self,
+        forward: Forward,
+        points: Sequence[torch.Tensor],
+        starts: Sequence[torch.Tensor],
+        fixed: Sequence[torch.Tensor] = (),
+    ) -> bool:
+        """Compare values alone, at the ends of the first path and between: enough for a model with the same parts."""
+        rows, held = ends_and_middle(points, starts, fixed)
+        with torch.no_grad():
+            return close(self._whole([*rows, *held])[0], forward([row.clone() for row in rows], held))
 
     def verified(
         self,
@@ -131,8 +146,11 @@ def closed_form(
     known: ClosedForm | None = None,
 ) -> ClosedForm | Refusal:
     """Record the model, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
-    if known is not None and known.verified(forward, points, starts, fixed):
-        return known
+    now = signature(model)
+    if known is not None:
+        unchanged = now is not None and now == known.signature
+        if (known.agrees if unchanged else known.verified)(forward, points, starts, fixed):
+            return replace(known, signature=now)
     if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > MOST_LAYERS:
         return Refusal("the model has too many layers for a closed form")
     recording = record(model, forward, points, starts, fixed)
@@ -141,7 +159,8 @@ def closed_form(
     found = find_closed_form(recording)
     if isinstance(found, Refusal):
         return found
-    return found.verified(forward, points, starts, fixed)
+    checked = found.verified(forward, points, starts, fixed)
+    return replace(checked, signature=now) if isinstance(checked, ClosedForm) else checked
 
 
 def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
@@ -187,6 +206,11 @@ def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
     whole = Program(recording, given, [recording.output], kept=list(curves.values()))
     traced = Program(recording, given, [*curves.values(), recording.output])
     return ClosedForm(recording, not curves, programs, whole, traced)
+
+
+def _enough(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor in a dtype in which one product loses nothing that counts."""
+    return tensor.float() if tensor.dtype.itemsize < 4 else tensor
 
 
 def _rescaled(program: Program, after: int, before: int, start: torch.Tensor) -> Hook:

@@ -1,0 +1,33 @@
+"""Whether a torch module is what it was: its parts, their numbers and switches, and how many hooks they have."""
+
+from __future__ import annotations
+
+import torch
+
+
+def signature(model: object) -> tuple[object, ...] | None:
+    """Return what changes with the structure of a module and not with its weights; None for what is no module.
+
+    Examples
+    --------
+    >>> layer = torch.nn.Dropout(0.1)
+    >>> before = signature(layer)
+    >>> layer.p = 0.2
+    >>> signature(layer) == before
+    False
+    """
+    if not isinstance(model, torch.nn.Module):
+        return None
+    return tuple(_of(module) for module in model.modules())
+
+
+def _of(module: torch.nn.Module) -> tuple[object, ...]:
+    found: list[object] = [id(module), type(module)]
+    for name, value in vars(module).items():
+        if isinstance(value, dict):  # children, parameters, buffers, hooks
+            found.append((name, tuple((key, id(part)) for key, part in value.items())))
+        elif isinstance(value, (bool, int, float, str, tuple)):
+            found.append((name, repr(value)))
+        else:
+            found.append((name, id(value)))
+    return tuple(found)
