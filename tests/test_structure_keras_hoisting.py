@@ -272,3 +272,19 @@ def test_what_cannot_be_traced_stays_eager() -> None:
     changing = iter(range(100))
     other = Recurring(lambda tensors: [tensors[0] + float(next(changing))], eager=False)
     assert [float(other([x])[0][0, 0]) - 1 for _ in range(12)] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]
+
+
+def test_a_stale_vjp_is_found_out() -> None:
+    front = [layers.Rescaling(2.0), layers.Dense(8, "gelu")]
+    case = Case(lambda: keras.Sequential([layers.Input((200,)), *front, layers.Dense(3)]), ((200,),))
+    known, given = case.find(), (case.forward, case.points, case.starts, case.fixed)
+    assert known.still_holds(*given) is known
+    front[0].scale = 3.0
+    assert known.still_holds(*given) is known
+    for _ in range(10):
+        known.pullback(case.points, [], tf.ones((4, 8)))  # now it is a graph, and the part before the cut is not yet
+    assert known.still_holds(*given) is known
+    front[0].scale = 4.0
+    refused = known.still_holds(*given)
+    assert isinstance(refused, Refusal)
+    assert "VJP" in refused.reason

@@ -30,12 +30,27 @@ def gradients(
             tape.watch(point)
         outputs = call(list(points), list(fixed))
     if along is None:
-        waves = np.cos(1.0 + 1.7 * np.arange(outputs.shape.num_elements()))
-        along = tf.cast(waves.reshape(outputs.shape), outputs.dtype)
+        along = wave(outputs)
     elif along.shape != outputs.shape:
         return outputs, [], along
     found = tape.gradient(outputs, list(points), output_gradients=along)
     return outputs, [None if gradient is None else tf.convert_to_tensor(gradient) for gradient in found], along
+
+
+def wave(like: Any) -> Any:
+    """Return a tensor of that shape from which no symmetry hides."""
+    return tf.cast(np.cos(1.0 + 1.7 * np.arange(like.shape.num_elements())).reshape(like.shape), like.dtype)
+
+
+def same_product(values: Sequence[Any], along: Sequence[Any], points: Sequence[Any], pulled: Sequence[Any]) -> bool:
+    """Tell whether a VJP belongs to an affine map: ``along . (J d) = (along J) . d``, with d from row 0 to row 1."""
+    steps = [[_wide(leaf[1:2] - leaf[:1]) for leaf in part] for part in (values, points)]
+    cotangents = [[_wide(leaf) for leaf in part] for part in (along, pulled)]
+    left, right = (
+        sum(float((a * b).sum()) for a, b in zip(*part, strict=True)) for part in zip(steps, cotangents, strict=True)
+    )
+    size = sum(float(np.linalg.norm(a) * np.linalg.norm(b)) for a, b in zip(steps[0], cotangents[0], strict=True))
+    return values_agree(np.array([left, size]), np.array([right, size]), values[0].dtype.size)
 
 
 def close(a: Any, b: Any) -> bool:

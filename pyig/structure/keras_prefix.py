@@ -16,7 +16,7 @@ import tensorflow as tf
 from pyig.contracts import Forward
 from pyig.structure.affine import Operation, Place, best, bottlenecks, pays
 from pyig.structure.agreement import OR_MIXED, SHARE
-from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients
+from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients, same_product, wave
 from pyig.structure.keras_program import Program
 from pyig.structure.keras_record import Recording
 from pyig.structure.keras_recurring import Recurring
@@ -25,6 +25,7 @@ from pyig.structure.refusal import Refusal
 
 # Per layer: some five eager calls, in the check and at the ends, of 0.2 to 0.5 ms each; see `affine.FLOAT_COST`.
 _CALL = 5e7
+_NOT_AFFINE = "the part taken as affine is not: its value between two points is not between its values"
 _OTHER_VALUES = f"the model behind the cut gives other values than the model, {OR_MIXED}"
 
 
@@ -87,7 +88,7 @@ class Prefix:
         gradient : tensor (R, ...)
             Shaped like the frontier, of any floating dtype.
         """
-        return self._pullback([*points, *self.recording.held(fixed), gradient])
+        return self._pullback([*points, *self.recording.held(fixed), tf.cast(gradient, points[0].dtype)])
 
     def pays(self, evaluations: float) -> bool:
         """Tell whether it is worth its checks and its rows; see `pyig.structure.affine.pays`."""
@@ -110,9 +111,10 @@ class Prefix:
         """
         rows, held = ends_and_middle(points, starts, fixed)
         outputs, expected, along = gradients(forward, rows, held)
-        middle = self._between(rows, held)
-        if isinstance(middle, Refusal):
-            return middle
+        frontier = self.forward(rows, held)
+        middle = _between(frontier)
+        if not close(middle, frontier[2:]):
+            return Refusal(_NOT_AFFINE)
         row, kept = [leaf[-1:] for leaf in rows], [leaf[-1:] for leaf in held]
         again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
         if not close(again, outputs[-1:]):
@@ -124,24 +126,26 @@ class Prefix:
     def still_holds(
         self, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any] = ()
     ) -> Prefix | Refusal:
-        """Compare the values alone, for a prefix that was `verified` before.
+        """Compare values alone, for a prefix that was `verified` before, and the VJP with the values.
 
-        Both halves call the model's own layers, so what the user changes in these the gradients follow.
+        Both parts call the model's own layers, so what the user changes in these the gradients behind the cut follow.
         """
         rows, held = ends_and_middle(points, starts, fixed)
-        middle = self._between(rows, held)
-        if isinstance(middle, Refusal):
-            return middle
-        again = self.suffix(middle, [leaf[-1:] for leaf in held])
-        return self if close(again, forward(rows, held)[-1:]) else Refusal(_OTHER_VALUES)
-
-    def _between(self, rows: Sequence[Any], held: Sequence[Any]) -> Any:
-        """Return the frontier between its values at the first two rows, if that is its value at the third."""
         frontier = self.forward(rows, held)
-        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
-        if close(middle, frontier[2:]):
-            return middle
-        return Refusal("the part taken as affine is not: its value between two points is not between its values")
+        middle, last = _between(frontier), [leaf[-1:] for leaf in held]
+        if not close(middle, frontier[2:]):
+            return Refusal(_NOT_AFFINE)
+        if not close(self.suffix(middle, last), forward(rows, held)[-1:]):
+            return Refusal(_OTHER_VALUES)
+        along = wave(middle)
+        pulled = self.pullback([leaf[-1:] for leaf in rows], last, along)
+        adjoint = same_product([frontier], [along], rows, pulled)
+        return self if adjoint else Refusal("the VJP of the part before the cut is not that of its values")
+
+
+def _between(frontier: Any) -> Any:
+    """Return what an affine frontier is at the third row."""
+    return frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
 
 
 def find_prefix(recording: Recording) -> Prefix | Refusal:
@@ -205,8 +209,7 @@ def _pulled(before: Program, moving: int, given: Sequence[Any]) -> list[Any]:
         for leaf in leaves:
             tape.watch(leaf)
         (frontier,) = before([*leaves, *rows[moving:]])
-    along = tf.cast(gradient, frontier.dtype)
-    found = tape.gradient(frontier, leaves, along, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    found = tape.gradient(frontier, leaves, gradient, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     return [tf.convert_to_tensor(leaf) for leaf in found]
 
 
