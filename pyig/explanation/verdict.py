@@ -174,7 +174,7 @@ def _gap(explanation: Explanation) -> str:
 def _by_cancellation(explanation: Explanation, size: Floats) -> bool:
     """Tell whether some gap is within the tolerance while the estimated error is far above both."""
     gap, error, rtol = np.abs(explanation.deltas), explanation.error, explanation.meta.get("rtol")
-    if rtol is None:
+    if rtol is None or explanation.meta.get("noise"):  # there the gap knows nothing of the error, which is of the draws
         return False
     within = ~explanation.converged & (gap <= rtol * size)
     return bool((within & (error > rtol * size) & (error > _FAR * gap)).any())
