@@ -66,6 +66,11 @@ class Prefix(Protocol):
         ...
 
     @property
+    def share(self) -> float:
+        """Share of the model's multiply-adds that the cut saves."""
+        ...
+
+    @property
     def frontier_floats(self) -> int:
         """Elements per row of the tensor at the cut."""
         ...

@@ -20,6 +20,7 @@ from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
+from pyig.integrate.nested import Nested
 from pyig.integrate.probe import Probe
 from pyig.integrate.regions import Regional
 from pyig.integrate.runner import Block, Runner
@@ -53,7 +54,7 @@ class Outcome:
     blocks: list[Block]
     target: Target
     custom_target: bool
-    scheme: Fixed | Adaptive | Exact | Regional | Expected
+    scheme: Fixed | Adaptive | Exact | Regional | Nested | Expected
     monitor: Monitor
     probe: Probe
     seconds: float

@@ -19,6 +19,7 @@ from pyig.integrate.exact import Early, Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
+from pyig.integrate.nested import Nested
 from pyig.integrate.regions import Regional
 from pyig.integrate.runner import Way
 from pyig.integrate.stages import InputStages, LayerStages, Stage
@@ -27,6 +28,8 @@ from pyig.structure.refusal import Refusal
 
 _REGIONS = 24  # cost as much as the gradients that the adaptive rule takes for 1 % on a network with kinks
 _TRIED = 8  # samples whose regions are counted before all are
+_ADAPTIVE = 16  # evaluations of a path that the adaptive rule often takes
+_NEARLY_ALL = 0.9  # then 80 evaluations of the rest cost less than those
 _ENDS = 4  # evaluations that the prefix itself takes per path: two forwards, and two VJPs at most
 
 
@@ -86,7 +89,10 @@ class Structures:
                     "expected a model with a closed form, or a small one with linear regions, for method='exact'; "
                     f"{exact.reason}, and {regional.reason}"
                 )
-        return Way(scheme, self._hoist(scheme, results * baselines))
+        hoist = self._hoist(scheme, results * baselines)
+        if hoist is not None and isinstance(scheme, Adaptive):
+            return Way(Nested(scheme.rtol, scheme.max_evals, scheme.caution), hoist)
+        return Way(scheme, hoist)
 
     def _closed_form(self) -> Any:
         """Return the model's closed form, found once and checked in every call, or a `Refusal`."""
@@ -162,19 +168,23 @@ class Structures:
     def _prefix(self, scheme: Fixed | Adaptive | Expected, paths: int, explicit: Any) -> Any:
         if isinstance(scheme, Expected):
             return Refusal("a baseline gets too few gradients to save any")
-        if isinstance(scheme, Adaptive):
+        if isinstance(scheme, Adaptive) and self.options.method == "adaptive":
             return Refusal("the adaptive rule measures its cells at the input, so nothing would be saved")
         if isinstance(self.stages, LayerStages):
             return Refusal("the path runs behind a layer already")
         if len(self.stages.moving) > 1 and not self.options.allow_unused:
             return Refusal("only the gradients of a batch tell whether every input is used")
-        evaluations = paths * max(0, scheme.steps - _ENDS)
-        return self._remembered(
+        expected = _ADAPTIVE if isinstance(scheme, Adaptive) else scheme.steps
+        evaluations = paths * max(0, expected - _ENDS)
+        found = self._remembered(
             f"prefix {explicit if explicit is None or isinstance(explicit, str) else id(explicit)}",
             lambda forward, stop, start, fixed, known: find_prefix(
                 self.backend, self.model, forward, stop, start, fixed, evaluations, explicit, known
             ),
         )
+        if found and isinstance(scheme, Adaptive) and explicit is None and found.share < _NEARLY_ALL:
+            return Refusal("the part behind it is too large a part of the model for more evaluations of it")
+        return found
 
     def _remembered(self, what: str, find: Callable[..., Any]) -> Any:
         """Return what an earlier call found, tried again, or find it; a refusal that lasts is not tried again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,21 @@ class Paths:
 
     def __len__(self) -> int:
         return len(self.ends.stop_rows)
+
+    def of_results(self, results: Ints) -> Paths:
+        """Return the paths of some results, renumbered, as a block without targets that share their points."""
+        place = np.full(self.ends.results, -1, dtype=np.int64)
+        place[results] = np.arange(len(results))
+        own = np.flatnonzero(place[self.ends.result_rows] >= 0)
+        own = own[np.argsort(place[self.ends.result_rows[own]], kind="stable")]
+        return replace(
+            self,
+            ends=self.ends.of(own, place),
+            fan=np.arange(len(own))[None],
+            index=[flat[own] for flat in self.index],
+            samples=self.samples[own],
+            pullback=None if self.pullback is None else replace(self.pullback, ends=self.pullback.ends.of(own, place)),
+        )
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyig.contracts import Floats, Ints, Tensor
+from pyig.contracts import Backend, Floats, Ints, Tensor
 from pyig.integrate.evaluation import Evaluator, Paths
 
 
@@ -46,6 +46,36 @@ class Integrals:
     begun: Ints | Floats
     records: Callable[[], list[Floats]]
     spreads: list[Tensor] | None = None
+
+    def of(self, backend: Backend, rows: Ints) -> Integrals:
+        """Return some of the results."""
+        return Integrals(
+            attributions=[backend.take(leaf, rows) for leaf in self.attributions],
+            records=lambda: [record for row, record in enumerate(self.records()) if row in set(rows.tolist())],
+            **{name: getattr(self, name)[rows] for name in _NUMBERS},
+        )
+
+
+_NUMBERS = ("sums", "sizes", "errors", "converged", "complete", "seen", "begun")
+
+
+def merged(backend: Backend, whole: Integrals, rows: Ints, part: Integrals) -> Integrals:
+    """Return the whole, with a part in the place of these rows."""
+    attributions = []
+    for total, found in zip(whole.attributions, part.attributions, strict=True):
+        tensor = backend.from_numpy(np.ascontiguousarray(found), total) if isinstance(found, np.ndarray) else found
+        attributions.append(backend.put(total, backend.from_numpy(rows, total), backend.cast_like(tensor, total)))
+    numbers = {name: getattr(whole, name).copy() for name in _NUMBERS}
+    for name, array in numbers.items():
+        array[rows] = getattr(part, name)
+
+    def records() -> list[Floats]:
+        out = list(whole.records())
+        for row, record in zip(rows, part.records(), strict=True):
+            out[row] = record
+        return out
+
+    return replace(whole, attributions=attributions, records=records, **numbers)
 
 
 class Run(Protocol):

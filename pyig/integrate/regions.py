@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Floats, Ints, Tensor
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.evaluation import Evaluator, Paths
-from pyig.integrate.loop import Integrals, Run
+from pyig.integrate.loop import Integrals, Run, merged
 from pyig.rows import Results
 
 _CHUNK = 256  # paths between two reports of progress
@@ -130,7 +130,7 @@ class RegionalRun:
         if not len(left):
             return False
         self._scheme.left.append(len(left))
-        self._rest = left, self._scheme.rest.begin(self._evaluator, self._subset(left))
+        self._rest = left, self._scheme.rest.begin(self._evaluator, self._paths.of_results(left))
         return self._rest[1].step()
 
     def close(self) -> Integrals:
@@ -148,7 +148,11 @@ class RegionalRun:
             begun=np.where(done, self._each, 0),
             records=lambda: [self._records.get(row, np.zeros((0, 4))) for row in range(len(done))],
         )
-        return found if self._rest is None else self._merged(found, self._rest[0], self._rest[1].close())
+        return (
+            found
+            if self._rest is None
+            else merged(self._evaluator.backend, found, self._rest[0], self._rest[1].close())
+        )
 
     def _integrate(self, results: Ints) -> None:
         """Integrate what has few regions among some results; put the others aside."""
@@ -190,39 +194,3 @@ class RegionalRun:
         for row in rows:
             part = slice(exact.offsets[row], exact.offsets[row + 1])
             self._records[int(results[exact.samples[row]])] = table[part]
-
-    def _subset(self, results: Ints) -> Paths:
-        """Return the paths of some results, as a block of their own."""
-        paths = self._paths
-        own = (results[:, None] * self._each + np.arange(self._each)).ravel()
-        ends = replace(
-            paths.ends,
-            start_rows=paths.ends.start_rows[own],
-            stop_rows=paths.ends.stop_rows[own],
-            result_rows=np.repeat(np.arange(len(results)), self._each),
-        )
-        return replace(
-            paths,
-            ends=ends,
-            fan=np.arange(len(own))[None],
-            index=[flat[own] for flat in paths.index],
-            samples=paths.samples[own],
-        )
-
-    def _merged(self, found: Integrals, rows: Ints, rest: Integrals) -> Integrals:
-        """Put the other scheme's results in their places."""
-        backend, records = self._evaluator.backend, found.records
-        attributions = []
-        for total, part in zip(found.attributions, rest.attributions, strict=True):
-            tensor = backend.from_numpy(np.ascontiguousarray(part), total) if isinstance(part, np.ndarray) else part
-            attributions.append(backend.put(total, backend.from_numpy(rows, total), backend.cast_like(tensor, total)))
-        for name in ("sums", "sizes", "errors", "converged", "complete", "seen", "begun"):
-            getattr(found, name)[rows] = getattr(rest, name)
-
-        def joined() -> list[Floats]:
-            out = records()
-            for row, record in zip(rows, rest.records(), strict=True):
-                out[row] = record
-            return out
-
-        return replace(found, attributions=attributions, records=joined)

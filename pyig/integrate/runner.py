@@ -21,6 +21,7 @@ from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
 from pyig.integrate.loop import Integrals, integrate
+from pyig.integrate.nested import Nested
 from pyig.integrate.probe import Probe
 from pyig.integrate.regions import Regional
 from pyig.integrate.stages import Stage
@@ -73,7 +74,7 @@ class Block:
 class Way:
     """How a call integrates, and where its paths run."""
 
-    scheme: Fixed | Adaptive | Exact | Regional | Expected
+    scheme: Fixed | Adaptive | Exact | Regional | Nested | Expected
     hoist: Hoist | None = None
 
 
@@ -121,8 +122,10 @@ class Runner:
         monitor, sizer = self.probe.monitor, self.probe.sizer
         first = 0
         while first < self.samples and not monitor.should_stop():
+            hoist = self.chosen.hoist if first else None  # known once the first block has run
+            rows_at_once = sizer.rows if hoist is None else hoist.sizer.rows
             paths = self.target.top * baselines
-            enough = -(-_FULL_CALLS * sizer.rows // (self.scheme.steps * paths))
+            enough = -(-_FULL_CALLS * rows_at_once // (self.scheme.steps * paths))
             fits = _BLOCK_BYTES // (32 * self.target.top * row_floats)
             size = max(1, min(enough, fits))
             rows = np.arange(first, min(first + size, self.samples))
@@ -153,7 +156,7 @@ class Runner:
         pullback = None if chosen.hoist is None else Pullback(self.backend, chosen.hoist.prefix, outer, stage.fixed)
         # Where the points are known beforehand, every target has the same: one forward serves them all.
         every = np.arange(len(sample)).reshape(count, top, baselines).swapaxes(0, 1).reshape(top, -1)
-        fan = every if isinstance(chosen.scheme, Fixed | Expected) else np.arange(len(sample))[None]
+        fan = every if isinstance(chosen.scheme, Fixed | Nested | Expected) else np.arange(len(sample))[None]
         flat, names = [part[sample, target] for part in index], self.names if pullback is None else [""]
         paths = Paths(inner, fan, loop.fixed, flat, names, samples[sample], pullback)
         head, scheme = self.probe.head, chosen.scheme

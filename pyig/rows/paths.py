@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,15 @@ class Ends:
     def results(self) -> int:
         """Number of results."""
         return int(self.result_rows.max()) + 1 if len(self.result_rows) else 0
+
+    def of(self, paths: Ints, places: Ints) -> Ends:
+        """Return the ends of some paths; their results go to new places."""
+        return replace(
+            self,
+            start_rows=self.start_rows[paths],
+            stop_rows=self.stop_rows[paths],
+            result_rows=places[self.result_rows[paths]],
+        )
 
 
 class Slots:

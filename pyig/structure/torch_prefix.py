@@ -50,6 +50,11 @@ class Prefix:
         return self.place.macs
 
     @property
+    def share(self) -> float:
+        """Share of the model's multiply-adds that are before the cut."""
+        return self.place.macs / max(1.0, self.recording.macs)
+
+    @property
     def frontier_floats(self) -> int:
         """Elements of the frontier per row."""
         return self.place.floats
