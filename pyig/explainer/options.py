@@ -17,7 +17,7 @@ from pyig.quadrature import DEFAULT_STEPS, make_rule
 from pyig.streams import generator
 
 # How many of the samples that claim convergence may miss the tolerance: factors on the error estimate.
-CONFIDENCE = {"typical": 0.75, "p95": 1.0, "strict": 1.5}
+CONFIDENCE = {"typical": 0.85, "p95": 1.0, "strict": 1.5}
 _MOST_DRAWN = 1_000_000
 
 

@@ -1,0 +1,1 @@
+"""What `accuracy.py` measures: data sets, families of networks, references, methods."""
