@@ -184,7 +184,7 @@ class Planner:
         """The next pairs of (path, alpha), the same ones again until told."""
         self._grant()
         while len(self._pending) < BATCHES_AHEAD * rows and self._admitted < self._total and not self._waiting:
-            if not self._fits(self._admitted, len(START)):
+            if not self._fits(self._admitted, len(START) + (self.most_rows - self.max_evals) // 2):
                 break
             path = Path(self._admitted)
             self._open[path.index] = path

@@ -87,8 +87,10 @@ void Planner::grant() {
 
 Planner::Batch Planner::ask(std::size_t rows) {
     grant();
+    // Half of what the paths share is for the next rounds of those that have begun.
+    const std::size_t kept = (most_rows() - static_cast<std::size_t>(settings_.path.max_evals)) / 2;
     while (waiting_.empty() && pending_.size() < batches_ahead * rows && admitted_ < open_.size() &&
-           fits(admitted_, first_round)) {
+           fits(admitted_, first_round + kept)) {
         admit();
         grant();
     }

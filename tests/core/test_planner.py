@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planner_runs import Both, Loop, Problem, same, stumble
+from planner_runs import Both, Floats, Ints, Loop, Problem, same, stumble
 
 from pyig import _core
 
@@ -115,6 +115,23 @@ def test_a_bound_that_is_reached_makes_paths_take_turns() -> None:
     assert alone.planner.peak_rows < some.planner.peak_rows < free.planner.peak_rows
     assert alone.finished == sorted(alone.finished)  # one after the other
     assert free.finished != sorted(free.finished)
+
+
+class Counted(Loop):
+    """Counts its calls."""
+
+    calls = 0
+
+    def answer(self, paths: Ints, alphas: Floats) -> None:
+        self.calls += 1
+        super().answer(paths, alphas)
+
+
+def test_a_bound_leaves_room_for_the_next_rounds_of_what_has_begun() -> None:
+    planner = _core.Planner(400, rtol=3e-3, max_evals=129, max_rows=129 + 256)
+    loop = Counted(planner, Problem.draw(400, ("kinked", "step"))).run(batch=64)
+    assert planner.peak_rows <= 129 + 256
+    assert planner.n_evals.sum() / (64 * loop.calls) >= 0.75  # without that room: 0.4
 
 
 @given(problem=problems, settings=settings, seed=st.integers(0, 999))
