@@ -211,3 +211,12 @@ def test_baselines_of_a_model_without_batch_axis_go_one_by_one() -> None:
     found = expected(ig, torch.from_numpy(TANH.x), n_steps=2 * M)
     np.testing.assert_allclose(found.baseline_values, np.tanh(BACKGROUND).sum(1).mean())
     np.testing.assert_allclose(found.values, np.tanh(TANH.x).sum(1))
+
+
+@pytest.mark.parametrize("options", [{}, {"value": "probability", "contrast": 0}, {"value": "log_odds"}])
+def test_for_probabilities_another_method_is_named(options: dict[str, Any]) -> None:
+    ig = frameworks.explainer("torch", CLASSES)
+    given = {"target": 1, "output_kind": "logits"}
+    found = expected(ig, CLASSES.x, value="probability", **given)
+    assert "integrated in log-odds" in found.meta["notes"][0]
+    assert expected(ig, CLASSES.x, **(given | options)).meta["notes"] == []

@@ -192,3 +192,14 @@ def test_refused_at_the_door(options: dict[str, Any], kind: type[Exception], wor
 def test_stdevs_must_be_said() -> None:
     with pytest.raises(TypeError, match="stdevs"):
         pyig.NoiseTunnel(squares()).explain(X)  # type: ignore[call-arg]
+
+
+def test_attribute_gives_what_it_got(backend: str) -> None:
+    ig = frameworks.explainer(backend, CLASSES)
+    x = frameworks.framework(backend).tensor(CLASSES.x)
+    options = {"stdevs": 0.5, "draws": 3, "rng": 0, "n_steps": 4}
+    found = pyig.NoiseTunnel(ig).attribute(x, **options)
+    assert type(found) is type(x)
+    np.testing.assert_allclose(np.asarray(found), pyig.NoiseTunnel(ig).explain(x, **options).attributions)
+    numbers = pyig.NoiseTunnel(ig).attribute(CLASSES.x, **options)
+    numbers += 1  # its own, to be written to

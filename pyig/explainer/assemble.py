@@ -206,7 +206,7 @@ def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dic
         "open_rows": monitor.open_rows and monitor.open_rows[0],
         "most_open_rows": monitor.open_rows and monitor.open_rows[1],
         "versions": _versions(outcome.backend.name),
-        "notes": outcome.notes,
+        "notes": [*outcome.notes, *_advice(outcome, options)],
         "complete": complete,
     }
 
@@ -216,6 +216,18 @@ def _steps(scheme: Any) -> int | None:
     if isinstance(scheme, Expected):
         return scheme.n
     return scheme.steps if isinstance(scheme, Fixed) else None
+
+
+def _advice(outcome: Outcome, options: Options) -> list[str]:
+    """Say where another method serves better."""
+    if not isinstance(outcome.scheme, Expected) or options.contrast is not None or not outcome.blocks:
+        return []
+    if not outcome.probe.smooth_head(None)[1] or all(block.converged.all() for block in outcome.blocks):
+        return []
+    return [
+        "F is a probability, which varies along its paths more than a few gradients show; without method='expected' "
+        "each path is integrated in log-odds"
+    ]
 
 
 def _layer_name(layer: Any) -> str:

@@ -98,7 +98,8 @@ class IntegratedGradients:
             ``"auto"``: adaptive, or Gauss-Legendre where `n_steps` is given. ``"adaptive"``. Or a fixed rule:
             ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``, ``"riemann_middle"``,
             ``"riemann_trapezoid"`` or ``"simpson"``. ``"expected"``: the mean over many baselines from a few gradients
-            on each path, at random places (expected gradients), with a standard error for each feature.
+            on each path, at random places (expected gradients), with a standard error for each feature. For
+            probabilities, or with five gradients for each baseline and more, ``"auto"`` does better.
         n_steps : int, default 50
             Gradients per path of a fixed rule. Of ``"expected"``: gradients per sample, spread over all baselines (two
             for each and at least 50, where none is given); fewer than there are baselines use a part of them.

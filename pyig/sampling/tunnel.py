@@ -130,6 +130,20 @@ class NoiseTunnel:
         asked = {"kind": kind, "draws": int(draws), "stdevs": _shown(stdevs), "relative": bool(relative)}
         return tally.explanation(asked, options.get("rtol", 0.01), monitor.seconds)
 
+    def attribute(self, x: Any, baselines: Any = None, target: Any = None, **options: Any) -> Any:
+        """Return the attributions alone: tensors on the device of x for tensors, numpy for numpy.
+
+        Parameters
+        ----------
+        x, baselines, target, **options
+            As for `explain`.
+        """
+        leaves, spec = tree.flatten(self.explain(x, baselines, target, **options).attributions)
+        like, backend = tree.flatten(x)[0][0], self.explainer.backend_for(x)
+        native = backend.is_tensor(like) and not isinstance(like, np.ndarray)
+        own = [np.array(leaf) for leaf in leaves]  # an Explanation's arrays are read-only
+        return tree.unflatten(spec, [backend.from_numpy(leaf, like) for leaf in own] if native else own)
+
     def _run(self, request: Request, noise: Noise, tally: Tally, monitor: Monitor, draws: int, cancel: Any) -> None:
         size = _chunk(request.inputs, tally.clean)
         for first in range(0, draws, size):
