@@ -13,17 +13,13 @@ from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
 from pyig.explainer.structures import Structures
-from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.batching import Sizer
-from pyig.integrate.exact import Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
-from pyig.integrate.nested import Nested
 from pyig.integrate.probe import Probe
-from pyig.integrate.regions import Regional
-from pyig.integrate.runner import Block, Runner
+from pyig.integrate.runner import AnyScheme, Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
 from pyig.structure import split
 from pyig.targets import Target, parse
@@ -54,7 +50,7 @@ class Outcome:
     blocks: list[Block]
     target: Target
     custom_target: bool
-    scheme: Fixed | Adaptive | Exact | Regional | Nested | Expected
+    scheme: AnyScheme
     monitor: Monitor
     probe: Probe
     seconds: float

@@ -103,11 +103,20 @@ class Evaluator:
 
     def scalars(self, paths: Paths, pairs: Pairs, values: Tensor, slopes: Floats) -> tuple[Floats, Floats]:
         """Return F and dF/d(alpha) per row, checked."""
+        numbers = self.numbers(values)
+        return numbers, self.checked(paths, pairs, numbers, slopes)
+
+    def numbers(self, values: Tensor) -> Floats:
+        """Return F per row on the host."""
         # Contiguous and of its own: a target function may answer with a column of the outputs.
-        numbers = np.ascontiguousarray(self.backend.to_numpy(values), dtype=np.float64)
+        return np.ascontiguousarray(self.backend.to_numpy(values), dtype=np.float64)
+
+    def checked(self, paths: Paths, pairs: Pairs, numbers: Floats, slopes: Floats) -> Floats:
+        """Return dF/d(alpha) per row, summed over the leaves; what is not finite is an error that says where."""
         if self.nan_policy == "raise":
             _check_finite(paths, pairs, numbers, slopes)
-        return numbers, slopes.sum(axis=0)
+        total: Floats = slopes.sum(axis=0)
+        return total
 
     def _evaluate(self, paths: Paths, rows: Rows | Cells, pairs: Pairs) -> Found:
         backend = self.backend

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyig.contracts import Floats, Ints
+from pyig.contracts import Floats, Ints, Tensor
 from pyig.integrate.evaluation import Evaluator, Pairs, Paths
 from pyig.integrate.loop import Integrals
 from pyig.quadrature import Batch, FixedPlan, Rule
@@ -54,14 +54,8 @@ class FixedRun:
         if found is None or batch is None:
             return False
         # Rows that were added once must not be added twice: from here on nothing is tried again.
-        for fan, (values, grads) in zip(self._paths.fan, found[1], strict=True):
-            own = fan[batch.paths]
-            slopes = self._rows.add(grads, own, batch.weights)
-            number, slope = self._evaluator.scalars(self._paths, (own, batch.alphas), values, slopes)
-            self._values[own, batch.nodes] = number
-            self._slopes[own, batch.nodes] = slope
-            if len(batch.finished):
-                self._finish(fan[batch.finished], np.ones(len(batch.finished)))
+        for target, (values, grads) in enumerate(found[1]):
+            self._combine(target, batch, values, grads)
         self._plan.tell(batch)
         gradients = len(batch.paths) * len(self._paths.fan)
         self._evaluator.monitor.called(len(batch.paths), gradients, gradients)
@@ -90,6 +84,17 @@ class FixedRun:
             begun=self._count(seen > 0),
             records=lambda: self._records(seen),
         )
+
+    def _combine(self, target: int, batch: Batch, values: Tensor, grads: list[Tensor | None]) -> None:
+        """Add the rows of one target, and close the paths that are complete with them."""
+        fan = self._paths.fan[target]
+        own = fan[batch.paths]
+        slopes = self._rows.add(grads, own, batch.weights)
+        number, slope = self._evaluator.scalars(self._paths, (own, batch.alphas), values, slopes)
+        self._values[own, batch.nodes] = number
+        self._slopes[own, batch.nodes] = slope
+        if len(batch.finished):
+            self._finish(fan[batch.finished], np.ones(len(batch.finished)))
 
     def _ask(self, rows: int) -> Pairs | None:
         self._batch = self._plan.ask(rows)

@@ -13,6 +13,7 @@ import numpy as np
 from pyig.contracts import Ints
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.fixed import Fixed
+from pyig.integrate.log_odds import FixedLogOdds
 from pyig.integrate.loop import Integrals, Run, merged
 from pyig.quadrature import make_rule
 
@@ -31,11 +32,14 @@ class Nested:
         Most gradients per path, of all rules together.
     caution : float
         Factor on the error estimate, which is that of the rule on half of the nodes.
+    log_odds : bool
+        The head gives the log-odds of a probability F.
     """
 
     rtol: float
     max_evals: int
     caution: float
+    log_odds: bool = False
 
     @property
     def name(self) -> str:
@@ -53,9 +57,14 @@ class Nested:
         fits = [size for size, total in zip(_SIZES, np.cumsum(_SIZES), strict=True) if total <= self.max_evals]
         return fits or [self.max_evals]
 
+    def in_log_odds(self, log_odds: bool) -> Nested:
+        """Return the scheme for a head that gives log-odds, or not."""
+        return replace(self, log_odds=log_odds)
+
     def rule(self, size: int) -> Fixed:
         """Return one of the rules."""
-        return Fixed(make_rule("gausslegendre", size), self.rtol / self.caution)
+        kind = FixedLogOdds if self.log_odds else Fixed
+        return kind(make_rule("gausslegendre", size), self.rtol / self.caution)
 
     def begin(self, evaluator: Evaluator, paths: Paths) -> NestedRun:
         """Start on a block."""

@@ -57,6 +57,11 @@ class Probe:
         assert self._head is not None
         return self._head
 
+    @property
+    def wants_probability(self) -> bool:
+        """Whether the user asked for a probability by name, not by a model that gives one."""
+        return self._value == "probability"
+
     def smooth_head(self, contrast: Target | None) -> tuple[Head, bool]:
         """Return the head for the adaptive loop, and whether it gives the log-odds of the probability F.
 

@@ -13,13 +13,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pyig.contracts import Backend, Floats, Ints, Tensor
+from pyig.contracts import Backend, Floats, Head, Ints, Tensor
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.exact import Early, Exact
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
+from pyig.integrate.log_odds import MOST_NODES, FixedLogOdds
 from pyig.integrate.loop import Integrals, integrate
 from pyig.integrate.nested import Nested
 from pyig.integrate.probe import Probe
@@ -70,11 +71,14 @@ class Block:
     spreads: list[Tensor] | None = None
 
 
+AnyScheme = Fixed | Adaptive | Exact | Regional | Nested | Expected
+
+
 @dataclass(frozen=True)
 class Way:
     """How a call integrates, and where its paths run."""
 
-    scheme: Fixed | Adaptive | Exact | Regional | Nested | Expected
+    scheme: AnyScheme
     hoist: Hoist | None = None
 
 
@@ -86,7 +90,7 @@ class Runner:
     ----------
     stages : callable
         ``stages(samples)`` prepares the ends for a block of sample numbers.
-    scheme : Fixed or Adaptive
+    scheme : Fixed, Adaptive or Expected
         How to integrate, as far as the options say.
     choose : callable
         How to integrate, once the first outputs have shown that the target fits: asked once.
@@ -103,7 +107,7 @@ class Runner:
     probe: Probe
     target: Target
     contrast: Target | None
-    scheme: Fixed | Adaptive | Exact | Expected
+    scheme: Fixed | Adaptive | Expected
     choose: Callable[[], Way]
     nan_policy: str
     allow_unused: bool
@@ -159,10 +163,7 @@ class Runner:
         fan = every if isinstance(chosen.scheme, Fixed | Nested | Expected) else np.arange(len(sample))[None]
         flat, names = [part[sample, target] for part in index], self.names if pullback is None else [""]
         paths = Paths(inner, fan, loop.fixed, flat, names, samples[sample], pullback)
-        head, scheme = self.probe.head, chosen.scheme
-        if isinstance(scheme, Adaptive | Regional):
-            head, log_odds = self.probe.smooth_head(self.contrast)
-            scheme = scheme.in_log_odds(log_odds)
+        head, scheme = self._with_head(chosen.scheme)
         if isinstance(scheme, Exact):
             scheme = replace(scheme, ends=stage.ends)
         sizer = self.probe.sizer if chosen.hoist is None else chosen.hoist.sizer
@@ -172,6 +173,17 @@ class Runner:
         found = integrate(scheme, evaluator, paths)
         records = found.records() if self.record else []
         return _block(self.backend, found, stage, index[0], values, baseline_values, baselines, records)
+
+    def _with_head(self, scheme: AnyScheme) -> tuple[Head, AnyScheme]:
+        """Return what is evaluated, and the scheme for it: a probability is integrated by its log-odds."""
+        smooth, log_odds = self.probe.smooth_head(self.contrast)
+        if isinstance(scheme, Adaptive | Regional | Nested):
+            return smooth, scheme.in_log_odds(log_odds)
+        if isinstance(scheme, Fixed) and log_odds and self.probe.wants_probability:
+            rule = scheme.rule
+            if rule.name == "gausslegendre" and len(rule.nodes) <= MOST_NODES:
+                return smooth, FixedLogOdds(rule, scheme.rtol)
+        return self.probe.head, scheme
 
 
 def _block(
