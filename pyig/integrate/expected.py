@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,11 @@ class Expected:
         """Return how many gradients a path takes at most."""
         return -(-self.n // self.baselines)
 
+    @cached_property
+    def design(self) -> Design:
+        """How the gradients of every sample lie."""
+        return Design.of(self.n, self.baselines)
+
     @property
     def note(self) -> str | None:
         """Say which baselines were used, where that is not all of them."""
@@ -85,7 +91,7 @@ class ExpectedRun:
 
     def __init__(self, scheme: Expected, evaluator: Evaluator, paths: Paths) -> None:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
-        self._design = Design.of(scheme.n, scheme.baselines)
+        self._design = scheme.design
         self._samples = paths.fan.shape[1] // scheme.baselines
         numbers = paths.samples[paths.fan[0, :: scheme.baselines]]
         floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
