@@ -19,6 +19,7 @@ from pyig.quadrature import AdaptivePlan
 from pyig.rows import cells_for
 
 _LEAST_STEPS = 5
+_SHARED = 0.03  # correlation of the errors of two baselines' paths, as measured
 _ROW_BYTES = 1 << 29  # gradient rows of open cells, beside those that a single path may need
 
 
@@ -103,9 +104,10 @@ class AdaptiveRun:
         self._evaluator.monitor.kept(plan.peak_rows, plan.most_rows)
         sums, sizes, _ = self._cells.norms()
         begun = self._closed & self._folded
-        # Errors of different baselines' paths have independent signs: their mean has the root of their squares.
+        # Errors of different baselines' paths have nearly independent signs; of a hundred, what they share shows.
         rows, results = self._paths.ends.result_rows, self._paths.ends.results
-        errors = np.sqrt(np.bincount(rows, weights=plan.error**2, minlength=results)) / np.maximum(1, self._shares)
+        squares, total = (np.bincount(rows, weights=plan.error**power, minlength=results) for power in (2, 1))
+        errors = np.sqrt((1 - _SHARED) * squares + _SHARED * total**2) / np.maximum(1, self._shares)
         with np.errstate(invalid="ignore"):
             met = errors <= self._scheme.rtol * sizes * (1 + 1e-9)
         return Integrals(
