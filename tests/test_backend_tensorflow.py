@@ -105,9 +105,12 @@ def test_a_restored_signature_is_called_by_its_only_name(tmp_path: Path) -> None
     model.export(tmp_path / "net", verbose=False)
     restored = tf.saved_model.load(tmp_path / "net")
     signature = restored.signatures["serving_default"]
-    explained = pyig.IntegratedGradients(signature).explain(X.astype(np.float64), target=1)
+    explained = pyig.IntegratedGradients(signature).explain(X.astype(np.float64), target=1, n_steps=50)
     np.testing.assert_allclose(
-        explained.attributions, pyig.IntegratedGradients(model).explain(X, target=1).attributions, rtol=0, atol=1e-6
+        explained.attributions,
+        pyig.IntegratedGradients(model).explain(X, target=1, n_steps=50).attributions,
+        rtol=0,
+        atol=1e-6,
     )
     assert explained.attributions.dtype == np.float32  # as the signature declares
 

@@ -183,17 +183,17 @@ def test_half_precision_goes_through_device_rows() -> None:
 
 def test_device_rows_give_what_host_rows_give(monkeypatch: pytest.MonkeyPatch) -> None:
     model = keras_net("float64")
-    host = pyig.IntegratedGradients(model).explain(X, START, target=1, batch_size=50)
+    host = pyig.IntegratedGradients(model).explain(X, START, target=1, method="adaptive", batch_size=50)
     monkeypatch.setattr(pyig.backends.tensorflow.TensorFlowBackend, "on_host", lambda self, tensor: False)
-    device = pyig.IntegratedGradients(model).explain(X, START, target=1, batch_size=50)
+    device = pyig.IntegratedGradients(model).explain(X, START, target=1, method="adaptive", batch_size=50)
     np.testing.assert_allclose(device.attributions, host.attributions, rtol=0, atol=1e-13)
 
 
 def test_tf_keras_models() -> None:
     tf_keras = pytest.importorskip("tf_keras")
     x = X.astype(np.float32)
-    found = pyig.IntegratedGradients(keras_net(kind=tf_keras)).explain(x, START, target=1)
-    wanted = pyig.IntegratedGradients(keras_net()).explain(x, START, target=1)
+    found = pyig.IntegratedGradients(keras_net(kind=tf_keras)).explain(x, START, target=1, n_steps=50)
+    wanted = pyig.IntegratedGradients(keras_net()).explain(x, START, target=1, n_steps=50)
     np.testing.assert_allclose(found.attributions, wanted.attributions, rtol=0, atol=1e-6)
     assert found.meta["backend"] == "tensorflow"
 

@@ -119,17 +119,17 @@ def test_chance_from_numpy_is_not_frozen_into_a_graph() -> None:
 def test_a_model_that_was_changed_between_calls_is_seen_as_it_is() -> None:
     model = net(activation="softmax")
     ig = pyig.IntegratedGradients(model)
-    before = [ig.explain(X, target=0).attributions for _ in range(4)][-1]
+    before = [ig.explain(X, target=0, n_steps=50).attributions for _ in range(4)][-1]
     model.layers[-1].activation = keras.activations.linear
-    after = ig.explain(X, target=0).attributions
+    after = ig.explain(X, target=0, n_steps=50).attributions
     np.testing.assert_allclose(
-        after, pyig.IntegratedGradients(model).explain(X, target=0).attributions, rtol=0, atol=1e-6
+        after, pyig.IntegratedGradients(model).explain(X, target=0, n_steps=50).attributions, rtol=0, atol=1e-6
     )
     assert np.abs(after - before).max() > 1e-2
     model.set_weights([w * 2 for w in model.get_weights()])
     np.testing.assert_allclose(
-        ig.explain(X, target=0).attributions,
-        pyig.IntegratedGradients(model).explain(X, target=0).attributions,
+        ig.explain(X, target=0, n_steps=50).attributions,
+        pyig.IntegratedGradients(model).explain(X, target=0, n_steps=50).attributions,
         rtol=0,
         atol=1e-6,
     )
@@ -143,8 +143,8 @@ def test_few_graphs_are_kept_and_no_model_outlives_its_explainer() -> None:
     assert len(backend._graphs._entries) == 8
     model = net()
     ig = pyig.IntegratedGradients(model)
-    for _ in range(2):
-        ig.explain(X, target=0)
+    for steps in (50, 50, None, None):  # a graph, and a closed form
+        ig.explain(X, target=0, n_steps=steps)
     gone = weakref.ref(model)
     del model, ig
     gc.collect()

@@ -18,7 +18,13 @@ PREFIXES = Registry(
     "affine prefix",
     {"torch": "pyig.structure.torch_hoisting:hoisting", "tensorflow": "pyig.structure.keras_hoisting:hoisting"},
 )
-CLOSED_FORMS = Registry("closed form", {"torch": "pyig.structure.torch_closed_form:closed_form"})
+CLOSED_FORMS = Registry(
+    "closed form",
+    {
+        "torch": "pyig.structure.torch_closed_form:closed_form",
+        "tensorflow": "pyig.structure.keras_closed_form:closed_form",
+    },
+)
 PIECEWISE = Registry("linear regions", {"torch": "pyig.structure.torch_regions:piecewise"})
 
 

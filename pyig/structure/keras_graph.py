@@ -6,7 +6,7 @@ made here one by one, as Keras makes them; the first half is an ordinary Keras m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyig import tree
@@ -30,13 +30,20 @@ class Call:
 
     def __call__(self, tensors: Sequence[Any]) -> list[Any]:
         """Call the layer in inference mode with tensors in the place of its symbolic inputs."""
+        return self._made(self.operation, tensors)
+
+    def bare(self, tensors: Sequence[Any]) -> list[Any]:
+        """Do the same by the layer's own code alone, which neither casts the inputs nor hangs masks on the outputs."""
+        return self._made(self.operation.call, tensors)
+
+    def _made(self, function: Callable[..., Any], tensors: Sequence[Any]) -> list[Any]:
         fresh = iter(tensors)
         flat = self._nest.flatten((self.args, self.kwargs))
         filled = [next(fresh) if hasattr(item, "_keras_history") else item for item in flat]
         args, kwargs = self._nest.pack_sequence_as((self.args, self.kwargs), filled)
         if _takes_training(self.operation):
             kwargs = {**kwargs, "training": False}
-        return list(self._nest.flatten(self.operation(*args, **kwargs)))
+        return list(self._nest.flatten(function(*args, **kwargs)))
 
 
 class GraphCut:

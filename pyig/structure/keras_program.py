@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pyig.structure.keras_steps import Step
+
+Hooks = Mapping[int, Callable[[Mapping[int, Any], Any], Any]]
 
 
 class Program:
@@ -17,6 +19,8 @@ class Program:
         Of the whole model, in order.
     given, wanted : sequence of int
         Tensors that the caller brings, and those to return.
+    kept : sequence of int
+        Tensors that hooks look at.
 
     Raises
     ------
@@ -24,30 +28,46 @@ class Program:
         A needed tensor is neither given nor made.
     """
 
-    def __init__(self, steps: Sequence[Step], given: Sequence[int], wanted: Sequence[int]) -> None:
+    def __init__(
+        self, steps: Sequence[Step], given: Sequence[int], wanted: Sequence[int], kept: Sequence[int] = ()
+    ) -> None:
         self._given, self._wanted = tuple(given), tuple(wanted)
-        needed, kept = set(wanted).difference(given), []
+        needed, found = set(wanted).difference(given), []
         for step in reversed(steps):
             if needed.intersection(step.outputs):
                 needed = needed.difference(step.outputs) | set(step.inputs).difference(given)
-                kept.append(step)
+                found.append(step)
         if needed:
             raise ValueError(f"expected all that the program needs; tensors {sorted(needed)} are not given")
-        self.steps = kept[::-1]
+        self.steps = found[::-1]
         last = {number: place for place, step in enumerate(self.steps) for number in step.inputs}
-        self._frees = [[number for number, at in last.items() if at == place] for place in range(len(self.steps))]
+        self._frees = [
+            [number for number, at in last.items() if at == place and number not in kept]
+            for place in range(len(self.steps))
+        ]
 
-    def __call__(self, tensors: Sequence[Any]) -> list[Any]:
-        """Return the wanted tensors."""
-        found = {number: tensor for number, tensor in self.run(tensors) if number in self._wanted}
+    def __call__(self, tensors: Sequence[Any], hooks: Hooks | None = None) -> list[Any]:
+        """Return the wanted tensors.
+
+        Parameters
+        ----------
+        tensors : sequence of tensor
+            One per given number.
+        hooks : mapping from int to callable, optional
+            ``hook(tensors, made) -> tensor`` stands in for the tensor of that number as soon as it is made.
+        """
+        found = {number: tensor for number, tensor in self.run(tensors, hooks or {}) if number in self._wanted}
         return [found[number] for number in self._wanted]
 
-    def run(self, tensors: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(self, tensors: Sequence[Any], hooks: Hooks | None = None) -> Iterator[tuple[int, Any]]:
         """Yield every tensor with its number; what no later step needs is let go."""
         known = dict(zip(self._given, tensors, strict=True))
         yield from known.items()
         for step, frees in zip(self.steps, self._frees, strict=True):
             made = step.run([known[number] for number in step.inputs])
+            for place, number in enumerate(step.outputs):
+                if hooks and number in hooks:
+                    made[place] = hooks[number](known, made[place])
             yield from zip(step.outputs, made, strict=True)
             known.update(zip(step.outputs, made, strict=True))
             for number in frees:

@@ -37,8 +37,10 @@ class Recording:
         The tensors that depend on the points.
     shapes : dict from int to tuple of int
         Shapes behind the first axis.
+    rows : frozenset of int
+        The tensors with one row per sample, in the points' dtype.
     usable : frozenset of int
-        The tensors at which a path may run: rows of the points' dtype, without a mask.
+        Those of them at which a path may run: without a mask.
     calls : tuple of (layer, tuple of int)
         Every call of a layer or nested model, and what it returned; see `Steps`.
     eager : bool
@@ -52,6 +54,7 @@ class Recording:
     output: int
     moving: frozenset[int]
     shapes: dict[int, tuple[int, ...]]
+    rows: frozenset[int]
     usable: frozenset[int]
     calls: tuple[tuple[Any, tuple[int, ...]], ...]
     eager: bool = False
@@ -80,7 +83,12 @@ class Recording:
 
 
 def record(
-    model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[Any] = (), mark: Any = None
+    model: Any,
+    forward: Forward,
+    points: Sequence[Any],
+    fixed: Sequence[Any] = (),
+    mark: Any = None,
+    everywhere: bool = False,
 ) -> Recording | Refusal:
     """Write down the calls of a model; one row of a forward, two where the model has several outputs.
 
@@ -94,6 +102,8 @@ def record(
         Inputs on the path, and what does not move.
     mark : layer, optional
         A layer whose results are to be found again, without its activation, in ``Recording.calls``.
+    everywhere : bool, default False
+        Whether every layer is cut from its activation; see `unfold`.
 
     Returns
     -------
@@ -107,7 +117,7 @@ def record(
         if not is_graph(model):
             return Refusal("the model is not a Sequential or Functional Keras model, so its layers are not known")
         order = _order(model, forward, points, fixed)
-        steps = unfold(model, [place < len(points) for place in order], mark)
+        steps = unfold(model, [place < len(points) for place in order], mark, everywhere)
         numbers = {place: number for number, place in enumerate(order)}
         return _seen(steps, model, forward, points, fixed, [numbers[place] for place in range(len(order))])
     except CutError as reason:
@@ -151,11 +161,13 @@ def _seen(
     given = [*rows, *(tf.cast(leaf, dtype) for leaf, dtype in zip(still, dtypes, strict=True))]
     output = _explained(steps, numbers, given, lambda: forward(rows, still))
     program = Program(steps.steps, numbers, [output])
-    shapes, usable = {}, set()
+    shapes, same, usable = {}, set(), set()
     for number, tensor in program.run(given):
         shapes[number] = tuple(int(size) for size in tensor.shape[1:])
-        if tensor.shape.rank and tensor.shape[0] == 1 and tensor.dtype == rows[0].dtype and mask_of(tensor) is None:
-            usable.add(number)
+        if tensor.shape.rank and tensor.shape[0] == 1 and tensor.dtype == rows[0].dtype:
+            same.add(number)
+            if mask_of(tensor) is None:
+                usable.add(number)
     return Recording(
         tuple(program.steps),
         tuple(moving),
@@ -164,6 +176,7 @@ def _seen(
         output,
         steps.moving,
         shapes,
+        frozenset(same),
         frozenset(usable),
         steps.calls,
         bool(getattr(model, "run_eagerly", False) or tf.config.functions_run_eagerly()),

@@ -12,28 +12,29 @@ from typing import Any
 from pyig.structure.keras_graph import Call
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """Return the words of a text."""
     return frozenset(text.split())
 
 
 # Affine in all their tensors together: layers, random ones in inference, operations.
 _MAPS = (
-    _names("Add Subtract Average Concatenate Flatten Reshape Permute RepeatVector Identity Cropping1D Cropping2D")
-    | _names("Cropping3D CenterCrop Resizing ZeroPadding1D ZeroPadding2D ZeroPadding3D AveragePooling1D")
-    | _names("AveragePooling2D AveragePooling3D GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D")
-    | _names("AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D UpSampling1D UpSampling2D")
-    | _names("UpSampling3D Rescaling Normalization BatchNormalization")
-    | _names("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout GaussianDropout GaussianNoise")
-    | _names("RandomFlip RandomRotation RandomTranslation RandomZoom RandomContrast RandomBrightness")
-    | _names("Cast ExpandDims Flip GetItem Mean Moveaxis Negative Pad Ravel Repeat Roll Slice Split")
-    | _names("Squeeze Stack Sum Swapaxes Tile Transpose")
+    names("Add Subtract Average Concatenate Flatten Reshape Permute RepeatVector Identity Cropping1D Cropping2D")
+    | names("Cropping3D CenterCrop Resizing ZeroPadding1D ZeroPadding2D ZeroPadding3D AveragePooling1D")
+    | names("AveragePooling2D AveragePooling3D GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D")
+    | names("AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D UpSampling1D UpSampling2D")
+    | names("UpSampling3D Rescaling Normalization BatchNormalization")
+    | names("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout GaussianDropout GaussianNoise")
+    | names("RandomFlip RandomRotation RandomTranslation RandomZoom RandomContrast RandomBrightness")
+    | names("Cast ExpandDims Flip GetItem Mean Moveaxis Negative Pad Ravel Repeat Roll Slice Split")
+    | names("Squeeze Stack Sum Swapaxes Tile Transpose")
 )
 # Affine but for an activation at their end.
-_ACTIVATED = _names(
+_ACTIVATED = names(
     "Dense EinsumDense Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D"
-) | _names("DepthwiseConv2D SeparableConv1D SeparableConv2D LocallyConnected1D LocallyConnected2D")
-_PRODUCTS = _names("Multiply Dot Matmul Einsum")  # affine in each of their tensors
-_QUOTIENTS = _names("Divide TrueDivide")  # affine in the first
+) | names("DepthwiseConv2D SeparableConv1D SeparableConv2D LocallyConnected1D LocallyConnected2D")
+_PRODUCTS = names("Multiply Dot Matmul Einsum")  # affine in each of their tensors
+_QUOTIENTS = names("Divide TrueDivide")  # affine in the first
 _FUNCTIONS = {  # in tf-keras an operation is a layer around a function of TensorFlow
     "math.add": "Add",
     "__operators__.add": "Add",
@@ -46,6 +47,16 @@ _FUNCTIONS = {  # in tf-keras an operation is a layer around a function of Tenso
     "math.reduce_sum": "Sum",
     "__operators__.getitem": "GetItem",
     "linalg.matmul": "Matmul",
+    "math.abs": "Abs",
+    "math.exp": "Exp",
+    "math.sigmoid": "Sigmoid",
+    "math.softplus": "Softplus",
+    "math.square": "Square",
+    "math.tanh": "Tanh",
+    "nn.elu": "Elu",
+    "nn.gelu": "Gelu",
+    "nn.relu": "Relu",
+    "nn.silu": "Silu",
     "concat": "Concatenate",
     "expand_dims": "ExpandDims",
     "reshape": "Reshape",

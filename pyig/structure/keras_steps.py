@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pyig.structure.keras_curves import activation_curve, curve_of
 from pyig.structure.keras_graph import Call, calls_of
 from pyig.structure.keras_rules import is_affine, linear_part, with_operation
 from pyig.structure.keras_tools import mask_of, nest, with_mask
@@ -28,6 +29,10 @@ class Step:
         Its tensors.
     affine : bool
         Whether its outputs are affine in the inputs on the path.
+    linear : bool
+        Whether they are affine in those of its inputs that depend on them.
+    curve : callable, optional
+        The call in any dtype, where each entry of the output depends on the same entry of the inputs alone.
     """
 
     layer: Any
@@ -35,6 +40,8 @@ class Step:
     outputs: tuple[int, ...]
     affine: bool
     run: Run
+    linear: bool = False
+    curve: Run | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Steps:
     calls: tuple[tuple[Any, tuple[int, ...]], ...]
 
 
-def unfold(model: Any, on_path: Sequence[bool], mark: Any = None) -> Steps:
+def unfold(model: Any, on_path: Sequence[bool], mark: Any = None, everywhere: bool = False) -> Steps:
     """Write down the calls of a model.
 
     Parameters
@@ -69,8 +76,10 @@ def unfold(model: Any, on_path: Sequence[bool], mark: Any = None) -> Steps:
         Which of ``model.inputs`` move.
     mark : layer, optional
         A layer that is cut from its activation even if nobody knows that its input is affine.
+    everywhere : bool, default False
+        Whether every layer is cut from its activation, not only those that are affine in the inputs.
     """
-    unfolding = _Unfolding(on_path, mark)
+    unfolding = _Unfolding(on_path, mark, everywhere)
     outputs = unfolding.unfold(model, range(len(on_path)))
     return Steps(
         tuple(unfolding.steps),
@@ -91,8 +100,8 @@ def is_graph(model: Any) -> bool:
 
 
 class _Unfolding:
-    def __init__(self, on_path: Sequence[bool], mark: Any) -> None:
-        self._mark = mark
+    def __init__(self, on_path: Sequence[bool], mark: Any, everywhere: bool) -> None:
+        self._mark, self._everywhere = mark, everywhere
         self.steps: list[Step] = []
         self.calls: list[tuple[Any, tuple[int, ...]]] = []
         self.moving = {number for number, moves in enumerate(on_path) if moves}
@@ -107,31 +116,36 @@ class _Unfolding:
                 continue  # an input
             inputs = [known[id(symbol)] for symbol in call.inputs]
             if is_graph(call.operation) and _fits(call):
-                outputs = self.unfold(call.operation, inputs)
+                outputs: Sequence[int] = self.unfold(call.operation, inputs)
                 self.calls.append((call.operation, tuple(outputs)))
             else:
                 outputs = self._call(call, inputs)
             known |= dict(zip(map(id, call.outputs), outputs, strict=True))
         return [known[id(symbol)] for symbol in model.outputs]
 
-    def _call(self, call: Call, inputs: list[int]) -> list[int]:
+    def _call(self, call: Call, inputs: list[int]) -> Sequence[int]:
         layer, moving = call.operation, [number in self.moving for number in inputs]
         on_path = [number for number, moves in zip(inputs, moving, strict=True) if moves]
-        affine = bool(on_path) and self._affine.issuperset(on_path) and is_affine(call, moving)
-        cut = (affine or layer is self._mark) and linear_part(layer) is not None
-        outputs = self._step(layer, inputs, len(call.outputs), affine, _linear(call) if cut else call)
-        self.calls.append((layer, tuple(outputs)))
-        return self._step(None, outputs, 1, False, _activation(layer)) if cut else outputs
+        linear = bool(on_path) and is_affine(call, moving)
+        affine = linear and self._affine.issuperset(on_path)
+        cut = (affine or layer is self._mark or (self._everywhere and linear)) and linear_part(layer) is not None
+        made = tuple(range(self._count, self._count + len(call.outputs)))
+        curve = None if cut else curve_of(call, moving)
+        self._add(Step(layer, tuple(inputs), made, affine, _linear(call) if cut else call, linear, curve))
+        self.calls.append((layer, made))
+        if not cut:
+            return made
+        bent, curve = (self._count,), activation_curve(layer) if linear else None
+        self._add(Step(None, made, bent, False, _activation(layer), curve=curve))
+        return bent
 
-    def _step(self, layer: Any, inputs: Sequence[int], outputs: int, affine: bool, run: Run) -> list[int]:
-        made = list(range(self._count, self._count + outputs))
-        self._count += outputs
-        if self.moving.intersection(inputs):
-            self.moving.update(made)
-        if affine:
-            self._affine.update(made)
-        self.steps.append(Step(layer, tuple(inputs), tuple(made), affine, run))
-        return made
+    def _add(self, step: Step) -> None:
+        self._count += len(step.outputs)
+        if self.moving.intersection(step.inputs):
+            self.moving.update(step.outputs)
+        if step.affine:
+            self._affine.update(step.outputs)
+        self.steps.append(step)
 
 
 def _fits(call: Call) -> bool:

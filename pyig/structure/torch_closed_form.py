@@ -1,18 +1,14 @@
-"""Exact attributions of models in which every way from input to output meets at most one nonlinear operation.
-
-Along the path the argument of such an operation is z0 + alpha dz, so its derivative has the mean
-(sigma(z1) - sigma(z0)) / dz. With that in the place of sigma', one VJP gives the integral: DeepLIFT's rescale rule,
-which is exact here. An affine model is the same without the operation: its gradient is constant.
-"""
+"""Exact attributions of torch models whose every way from input to output bends at most once; see `curves`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from pyig.contracts import Forward
+from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_curves
 from pyig.structure.refusal import Refusal
 from pyig.structure.torch_check import close, disagreement, ends_and_middle
 from pyig.structure.torch_program import Hook, Program
@@ -21,8 +17,6 @@ from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine, is_entrywise
 from pyig.structure.torch_secant import mean_slope
 from pyig.structure.torch_signature import signature
-
-MOST_LAYERS = 16  # a deeper model has no closed form, and recording it would cost five of its forwards
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,7 @@ def closed_form(
         if (known.agrees if unchanged else known.verified)(forward, points, starts, fixed):
             return replace(known, signature=now)
     if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > MOST_LAYERS:
-        return Refusal("the model has too many layers for a closed form")
+        return TOO_DEEP
     recording = record(model, forward, points, starts, fixed)
     if isinstance(recording, Refusal):
         return recording
@@ -175,37 +169,24 @@ def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
     -------
     ClosedForm or Refusal
     """
-    affine, bent = set(recording.points), set[int]()
-    # What a tensor is an entrywise function of: affine tensors, the later ones with fewer operations between.
-    roots: dict[int, frozenset[int]] = {v: frozenset([v]) for v in recording.points}
-    curves: dict[int, int] = {}
-    for step in recording.steps:
-        moving = recording.moving(step)
-        if not moving:
-            continue
-        outputs = step.outputs
-        shared = frozenset.intersection(*(roots.get(v, frozenset()) for v in moving))
-        straight = is_affine(recording, step, affine)
-        # A factor that changes from row to row is no part of a curve; most often the step is affine all the same.
-        varies = any(recording.values[v].held for v in step.inputs if v not in moving)
-        entrywise = is_entrywise(recording, step) and not varies
-        if entrywise and shared and not straight:
-            roots.update(dict.fromkeys(outputs, shared))
-        elif is_affine(recording, step, affine | bent | roots.keys()):
-            curves.update((v, max(roots[v])) for v in moving if v in roots and v not in affine)
-            (affine if straight else bent).update(outputs)
-            if straight:
-                inherited = shared if entrywise else frozenset[int]()
-                roots.update((v, inherited | {v}) for v in outputs)
-        else:
-            return Refusal("there is more than one nonlinear operation between the input and the output")
-    if recording.output in roots and recording.output not in affine:
-        curves[recording.output] = max(roots[recording.output])
+    curves = find_curves(_moves(recording), recording.points, recording.output)
+    if curves is None:
+        return Refusal(BENT_TWICE)
     given = (*recording.points, *recording.fixed)
     programs = {v: (root, Program(recording, [root], [v], wide=True)) for v, root in curves.items()}
     whole = Program(recording, given, [recording.output], kept=list(curves.values()))
     traced = Program(recording, given, [*curves.values(), recording.output])
     return ClosedForm(recording, not curves, programs, whole, traced)
+
+
+def _moves(recording: Recording) -> Iterator[Move]:
+    for step in recording.steps:
+        moving = recording.moving(step)
+        if moving:
+            # A factor that changes from row to row is no part of a curve; most often the step is affine all the same.
+            varies = any(recording.values[v].held for v in step.inputs if v not in moving)
+            entrywise = is_entrywise(recording, step) and not varies
+            yield Move(tuple(moving), tuple(step.outputs), is_affine(recording, step, set(moving)), entrywise)
 
 
 def _enough(tensor: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from pyig.contracts import Forward
+from pyig.structure.curves import MOST_LAYERS
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_closed_form import MOST_LAYERS
 from pyig.structure.torch_piecewise import Piecewise, find_piecewise
 from pyig.structure.torch_record import record
 
