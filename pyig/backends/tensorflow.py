@@ -20,6 +20,7 @@ from pyig.errors import ModelError
 _HOST_DTYPES = (tf.float32, tf.float64)
 _NARROW = (tf.bfloat16, tf.float16)
 _FULL_ROWS, _FULL_SIZE = 1024, 1 << 17
+_TOGETHER = 16  # targets of one forward: a trace grows with their number, and by then the forward costs little of it
 _TOKENS = "For token ids pass integers, which are held fixed, and layer= the embedding layer"
 _HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
     "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
@@ -85,8 +86,8 @@ class TensorFlowBackend(TensorFlowOps):
             del index
             return forward(points, fixed)
 
-        def step(points: Any, fixed: Any, index: Any) -> tuple[Any, list[Any]]:
-            return values(points, fixed, index), []
+        def step(points: Any, fixed: Any, index: Any) -> list[Any]:
+            return [values(points, fixed, index)]
 
         # An explanation evaluates its two ends, seldom more: a graph pays later here than in the loop.
         return self._run((forward,), step, values, (points, fixed, ()), patience=4)[0]
@@ -95,27 +96,7 @@ class TensorFlowBackend(TensorFlowOps):
         self, forward: Forward, points: Sequence[Any], fixed: Sequence[Any], head: Head, index: Sequence[Any]
     ) -> tuple[Any, list[Any]]:
         """Return F (R,) and dF/d(points) by one VJP with the head's cotangent; variables are not watched."""
-
-        def step(points: Any, fixed: Any, index: Any) -> tuple[Any, list[Any]]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                for point in points:
-                    tape.watch(point)
-                outputs = forward(points, fixed)
-            if not outputs.dtype.is_floating:
-                raise _no_gradient(outputs)
-            values, cotangent = head(self, outputs, index)
-            found = tape.gradient(outputs, list(points), output_gradients=cotangent)
-            grads = [_dense(grad, point) for grad, point in zip(found, points, strict=True)]
-            if all(grad is None for grad in grads):
-                raise _no_gradient(outputs)
-            return values, grads
-
-        def values(points: Any, fixed: Any, index: Any) -> Any:
-            return head(self, forward(points, fixed), index)[0]
-
-        # A full batch has others after it. What fits in one small batch may be all there is; then a trace never pays.
-        full = points[0].shape[0] >= _FULL_ROWS or sum(p.shape.num_elements() for p in points) >= _FULL_SIZE
-        return self._run((forward, head), step, values, (points, fixed, index), patience=0 if full else 1)
+        return self.values_and_grads(forward, points, fixed, head, [index])[0]
 
     def values_and_grads(
         self,
@@ -125,8 +106,51 @@ class TensorFlowBackend(TensorFlowOps):
         head: Head,
         indices: Sequence[Sequence[Any]],
     ) -> list[tuple[Any, list[Any]]]:
-        """Return the same for several targets, one after the other: a traced step serves one target."""
-        return [self.value_and_grad(forward, points, fixed, head, index) for index in indices]
+        """Return the same for several targets: one forward for up to 16 of them, and one VJP each."""
+        groups = [indices[first : first + _TOGETHER] for first in range(0, len(indices), _TOGETHER)]
+        return [one for group in groups for one in self._together(forward, points, fixed, head, group)]
+
+    def _together(
+        self,
+        forward: Forward,
+        points: Sequence[Any],
+        fixed: Sequence[Any],
+        head: Head,
+        indices: Sequence[Sequence[Any]],
+    ) -> list[tuple[Any, list[Any]]]:
+        targets, width = len(indices), len(indices[0])
+
+        def step(points: Any, fixed: Any, index: Any) -> list[Any]:
+            with tf.GradientTape(persistent=targets > 1, watch_accessed_variables=False) as tape:
+                for point in points:
+                    tape.watch(point)
+                outputs = forward(points, fixed)
+            if not outputs.dtype.is_floating:
+                raise _no_gradient(outputs)
+            found: list[Any] = []
+            grads: list[Any] = []
+            for first in range(0, targets * width, width) if width else range(targets):
+                values, cotangent = head(self, outputs, index[first : first + width])
+                # A graph would run all VJPs at once, and hold what each of them needs.
+                with tf.control_dependencies([grad for grad in grads if grad is not None]):
+                    cotangent = tf.identity(cotangent)
+                pulled = tape.gradient(outputs, list(points), output_gradients=cotangent)
+                grads = [_dense(grad, point) for grad, point in zip(pulled, points, strict=True)]
+                if all(grad is None for grad in grads):
+                    raise _no_gradient(outputs)
+                found += [values, *grads]
+            return found
+
+        def values(points: Any, fixed: Any, index: Any) -> Any:
+            return head(self, forward(points, fixed), index[:width])[0]
+
+        # A full batch has others after it. What fits in one small batch may be all there is; then a trace never pays.
+        full = points[0].shape[0] >= _FULL_ROWS or sum(p.shape.num_elements() for p in points) >= _FULL_SIZE
+        every = [tensor for index in indices for tensor in index]
+        what = (forward, head, targets)
+        found = self._run(what, step, values, (points, fixed, every), patience=0 if full else 1)
+        each = 1 + len(points)
+        return [(found[at], found[at + 1 : at + each]) for at in range(0, targets * each, each)]
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """ResourceExhaustedError, and the internal errors in which some kernels hide it."""
@@ -176,9 +200,7 @@ class TensorFlowBackend(TensorFlowOps):
         label = str(tensor.device).rpartition("device:")[2].lower()
         return "cpu" if label == "cpu:0" else label
 
-    def _run(
-        self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int
-    ) -> tuple[Any, list[Any]]:
+    def _run(self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int) -> list[Any]:
         if self._model.runs_eagerly():
             return step(*args)
         return self._graphs.run(what, step, values, args, patience)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-Step = Callable[[Any, Any, Any], tuple[Any, list[Any]]]
+Step = Callable[[Any, Any, Any], list[Any]]
 Values = Callable[[Any, Any, Any], Any]
 Args = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
 _KEPT = 8
@@ -43,12 +43,10 @@ class Graphs:
         """Start a new call of the explainer: what was traced before is compared again before it is used."""
         self._session += 1
 
-    def run(
-        self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int
-    ) -> tuple[Any, list[Any]]:
+    def run(self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int) -> list[Any]:
         """Return ``step(*args)``, traced once it has run `patience` times; every tensor has one row per point.
 
-        `values` gives the first part of the step alone, for the comparison.
+        `values` gives the first tensor of the step alone, for the comparison.
         """
         args = (list(args[0]), list(args[1]), list(args[2]))
         if not all(tensor.shape.rank for part in args for tensor in part):  # no axis for the rows
@@ -63,8 +61,7 @@ class Graphs:
         if entry.graph is None:
             return step(*args)
         entry.checked = self._session
-        found, grads = entry.graph(*args)
-        return found, list(grads)
+        return list(entry.graph(*args))
 
     def _entry(self, what: tuple[Any, ...], args: Args) -> _Entry:
         shapes = tuple(tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in part) for part in args)
@@ -114,9 +111,8 @@ def _first(args: Args, rows: int) -> Args:
     return points, fixed, index
 
 
-def _agree(found: tuple[Any, Any], wanted: tuple[Any, Any]) -> bool:
-    pairs = zip([found[0], *found[1]], [wanted[0], *wanted[1]], strict=True)
-    return all(_close(a, b) for a, b in pairs)
+def _agree(found: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    return all(_close(a, b) for a, b in zip(found, wanted, strict=True))
 
 
 def _close(found: Any, wanted: Any) -> bool:
