@@ -13,6 +13,7 @@ import numpy as np
 
 from pyig.contracts import Floats, Ints
 from pyig.integrate.evaluation import Evaluator, Paths
+from pyig.integrate.log_odds import sigmoid
 from pyig.integrate.loop import Integrals
 from pyig.integrate.rounding import rounding
 from pyig.quadrature import AdaptivePlan
@@ -78,6 +79,7 @@ class AdaptiveRun:
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._closed = np.zeros(len(paths), dtype=bool)
         self._folded = np.zeros(len(paths), dtype=bool)
+        self._ends = np.full((2, len(paths)), np.nan)
 
     def step(self) -> bool:
         """Evaluate the next batch, and let the planner judge every path whose round is complete."""
@@ -88,6 +90,9 @@ class AdaptiveRun:
         pairs, ((values, grads),) = found
         slopes = self._cells.slopes(grads, pairs[0])
         number, slope = self._evaluator.scalars(self._paths, pairs, values, slopes)
+        for end, alpha in enumerate((0.0, 1.0)):
+            there = pairs[1] == alpha
+            self._ends[end, pairs[0][there]] = number[there]
         self._cells.keep(grads, self._plan.tell(number, slope))
         wanted = self._plan.combinations()
         if len(wanted.paths):
@@ -120,7 +125,14 @@ class AdaptiveRun:
             seen=count(plan.n_evals),
             begun=count(begun),
             records=self._records,
+            ends=self._mean_ends(),
         )
+
+    def _mean_ends(self) -> Floats:
+        """Return F at both ends, the mean over the baselines."""
+        values = sigmoid(self._ends) if self._scheme.log_odds else self._ends
+        rows = self._paths.ends.result_rows
+        return np.stack([np.bincount(rows, weights=end, minlength=len(self._shares)) / self._shares for end in values])
 
     def _settle(self) -> None:
         folds = self._plan.folds()

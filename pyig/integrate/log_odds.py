@@ -83,7 +83,7 @@ class LogOddsRun(FixedRun):
         slopes = self._rows.add(rows.grads, rows.paths, np.ascontiguousarray(weights))
         odds, alphas = self._odds[rows.paths, rows.nodes], self._scheme.rule.nodes[rows.nodes]
         slope = self._evaluator.checked(self._paths, (rows.paths, alphas), odds, slopes)
-        self._values[rows.paths, rows.nodes] = _sigma(odds)
+        self._values[rows.paths, rows.nodes] = sigmoid(odds)
         self._slopes[rows.paths, rows.nodes] = _slope(odds) * slope
 
     def _with_waiting(self, target: int, new: _Rows) -> _Rows:
@@ -158,7 +158,8 @@ def _fine(n: int, half: bool) -> tuple[Floats, Floats]:
     return fine.weights, lagrange
 
 
-def _sigma(odds: Floats) -> Floats:
+def sigmoid(odds: Floats) -> Floats:
+    """Return the probability of log-odds."""
     with np.errstate(over="ignore"):
         found: Floats = 1.0 / (1.0 + np.exp(-odds))
     return found

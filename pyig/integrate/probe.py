@@ -19,6 +19,8 @@ from pyig.integrate.monitor import Monitor
 from pyig.integrate.stages import Stage
 from pyig.targets import Target
 
+_FEW = 8  # inputs that tell logits from probabilities
+
 
 class Probe:
     """Evaluates end points and settles the head on the first outputs it sees.
@@ -48,7 +50,7 @@ class Probe:
         self.kind: str | None = None
         self._value, self._output_kind, self._nan_policy = value, output_kind, nan_policy
         self._head: Head | None = CustomHead(custom) if custom is not None else None
-        self._custom = custom is not None
+        self.custom = custom is not None
         self._shared: Tensor | None = None
 
     @property
@@ -95,12 +97,28 @@ class Probe:
                 self.sizer.only(1)
                 continue
             self._settle(outputs)
-            found = self._resolve(target, contrast, samples[part], outputs)
+            found = self._resolve(target, contrast, samples[part], outputs.shape, outputs)
             for column, flat in zip(index, found, strict=True):
                 column.append(flat)
             values.append(self._values(outputs, found, samples[part], "input"))
             done += len(part)
         return [np.concatenate(column) for column in index], np.concatenate(values)
+
+    def settle(self, stage: Stage) -> None:
+        """Settle the head on a few inputs, where F is not wanted yet."""
+        if self._head is not None:
+            return
+        few = stage.stop_row[:_FEW]
+
+        def call(rows: int) -> Tensor:
+            return self._outputs(stage, stage.stop, few[:rows], few[:rows])
+
+        self._settle(self.sizer.attempt(self.backend, call))
+
+    def indices(self, samples: Ints, target: Target, contrast: Target | None) -> list[Ints]:
+        """Return what `stop_values` does, for targets that do not depend on the outputs' values."""
+        shape = (len(samples), *self.output_shape[1:])
+        return self._resolve(target, contrast, samples, shape, None)
 
     def start_values(self, stage: Stage, samples: Ints, index: list[Ints]) -> Floats:
         """Return F(x') (S, K), the mean over the baselines."""
@@ -156,10 +174,12 @@ class Probe:
             return self.backend.reshape(outputs, (1,))
         return outputs
 
-    def _resolve(self, target: Target, contrast: Target | None, samples: Ints, outputs: Tensor) -> list[Ints]:
-        if self._custom:
+    def _resolve(
+        self, target: Target, contrast: Target | None, samples: Ints, outputs_shape: Sequence[int], outputs: Tensor
+    ) -> list[Ints]:
+        if self.custom:
             return [np.zeros((len(samples), 1), dtype=np.int64)] * (1 if contrast is None else 2)
-        shape = tuple(outputs.shape)
+        shape = tuple(outputs_shape)
         head = self._head
         if isinstance(head, TargetHead) and head.binary:
             shape = (shape[0], 2)
@@ -168,7 +188,7 @@ class Probe:
 
         def scores() -> Any:
             found = self.backend.to_numpy(outputs)
-            if shape == tuple(outputs.shape):
+            if shape == tuple(outputs_shape):
                 return found
             middle = 0.0 if self.kind == "logits" else 0.5  # of two classes the second wins beyond it
             return np.stack([np.full(len(found), middle), found.reshape(-1)], axis=1)
