@@ -170,7 +170,8 @@ def test_gradient_rows_are_bounded_counted_and_reported(monkeypatch: pytest.Monk
         held = explainer.explain(points(40), **options)
         assert held.meta["most_open_rows"] == 60 + beside < free.meta["open_rows"]
         assert held.meta["open_rows"] <= max(stored) <= 60 + beside
-        np.testing.assert_allclose(held.attributions, free.attributions, rtol=0, atol=1e-13)  # batches are cut elsewhere
+        # Batches are cut elsewhere, so the model's own rounding differs.
+        np.testing.assert_allclose(held.attributions, free.attributions, rtol=0, atol=1e-13)
         assert held.n_evals.tolist() == free.n_evals.tolist()
         stored.clear()
     assert not free.converged.all()
