@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ class Timing:
 def interleave(
     cases: Mapping[str, Callable[[], object]], rounds: int = 15, at_least: float = 2e-3, warmup: int = 1
 ) -> dict[str, Timing]:
-    """Time every case once per round, starting each round one case further on.
+    """Time every case once per round, in another order each round: what ran before leaves its traces in the memory.
 
     A case shorter than `at_least` seconds is repeated inside its sample until the sample is that long.
     """
@@ -45,10 +46,9 @@ def interleave(
         once = _sample(call, 1)
         repeats[name] = max(1, round(at_least / max(once, 1e-9)))
     samples: dict[str, list[float]] = {name: [] for name in cases}
-    names = list(cases)
-    for shift in range(rounds):
-        turn = shift % len(names)
-        for name in names[turn:] + names[:turn]:
+    order = random.Random(0)
+    for _ in range(rounds):
+        for name in order.sample(list(cases), len(cases)):
             samples[name].append(_sample(cases[name], repeats[name]))
     return {name: Timing(tuple(values)) for name, values in samples.items()}
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pyig.contracts import Tensor
 from pyig.explainer.session import Outcome
+from pyig.rows import joined
 
 
 def numpy_leaves(outcome: Outcome) -> list[NDArray[Any]]:
@@ -50,7 +51,7 @@ def native_leaves(outcome: Outcome) -> list[Tensor]:
             )
             parts.append(backend.from_numpy(hole, like))
         target = like if i in outcome.moving else parts[-1]
-        rows = backend.concat([backend.cast_like(part, target) for part in parts])
+        rows = joined(backend, [backend.cast_like(part, target) for part in parts])
         out.append(backend.reshape(rows, _shape(outcome, like)))
     return out
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -193,7 +193,7 @@ class Structures:
         known = self._known(what)
         if isinstance(known, Refusal):
             return known
-        stage, stop, start, fixed = self._few()
+        stage, stop, start, fixed = self._one
         self._found[what] = found = find(stage.forward, stop, start, fixed, known)
         lasting = not isinstance(found, Refusal) or found.lasting
         if lasting and not getattr(self.model, "training", False):  # eval() may open what training mode closes
@@ -204,10 +204,14 @@ class Structures:
         return self.memory.get(self._key(what))
 
     def _key(self, what: str) -> Any:
-        stage = self.stages(np.arange(1))
-        return (what, *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stage.stop, *stage.fixed)))
+        _, stop, _, fixed = self._one
+        return (what, *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stop, *fixed)))
 
-    def _few(self, most: int = 1) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:
+    @cached_property
+    def _one(self) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:
+        return self._few(1)
+
+    def _few(self, most: int) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:
         """Return the stage of the first samples, and its ends."""
         stage, take = self.stages(np.arange(min(most, self.samples))), self.backend.take
         stop = [take(leaf, stage.stop_row) for leaf in stage.stop]

@@ -22,10 +22,11 @@ _FUNCTIONS = names(
     "relu6 selu sigmoid silu soft_shrink softplus softsign sparse_plus squareplus swish tanh tanh_shrink"
 )
 _LAYERS = names("ELU LeakyReLU Add Subtract Multiply Average Maximum Minimum")
+# No quotients: across a pole the difference of two values is finite and the integral is not.
 _OPERATIONS = names(
-    "Absolute Abs Arcsinh Arctan Celu Clip Cos Cosh Divide Elu Erf Exp Expm1 Gelu HardSigmoid HardSilu HardTanh "
-    "LeakyRelu Log Log1p LogSigmoid Mish Negative Power Reciprocal Relu Relu6 Selu Sigmoid Silu Sin Sinh SoftShrink "
-    "Softplus Softsign SparsePlus Sqrt Square Squareplus Tanh TanhShrink TrueDivide"
+    "Absolute Abs Arcsinh Arctan Celu Clip Cos Cosh Elu Erf Exp Expm1 Gelu HardSigmoid HardSilu HardTanh "
+    "LeakyRelu Log Log1p LogSigmoid Mish Negative Power Relu Relu6 Selu Sigmoid Silu Sin Sinh SoftShrink "
+    "Softplus Softsign SparsePlus Sqrt Square Squareplus Tanh TanhShrink"
 )
 
 
@@ -49,6 +50,8 @@ def curve_of(call: Call, moving: Sequence[bool]) -> Curve | None:
         return lambda tensors: [_parametric(tensors[0], layer)]
     if name == "Activation":
         return activation_curve(layer)
+    if name == "Power" and not (len(call.args) == 2 and isinstance(call.args[1], (int, float)) and call.args[1] > 0):
+        return None
     if name in _LAYERS or name in _OPERATIONS or (name == "ReLU" and not layer.threshold):
         return call.bare
     return None

@@ -10,7 +10,7 @@ import torch
 from pyig.contracts import Forward
 from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_curves
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import close, disagreement, ends_and_middle
+from pyig.structure.torch_check import close, disagreement, ends_and_middle, last_row
 from pyig.structure.torch_program import Hook, Program
 from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
@@ -56,7 +56,7 @@ class Ends:
             self._graph, self._leaves, flat.reshape(self.outputs.shape), retain_graph=True, allow_unused=True
         )
         return [
-            torch.zeros_like(step) if g is None else step * g.to(step.dtype)
+            torch.zeros_like(step) if g is None else g.contiguous().to(step.dtype).mul_(step)
             for g, step in zip(found, self._steps, strict=True)
         ]
 
@@ -114,10 +114,10 @@ class ClosedForm:
         starts: Sequence[torch.Tensor],
         fixed: Sequence[torch.Tensor] = (),
     ) -> bool:
-        """Compare values alone, at the ends of the first path and between: enough for a model with the same parts."""
-        rows, held = ends_and_middle(points, starts, fixed)
+        """Compare one value, between the ends of the first path: enough for a model with the same parts."""
+        row, held = last_row(*ends_and_middle(points, starts, fixed))
         with torch.no_grad():
-            return close(self._whole([*rows, *held])[0], forward([row.clone() for row in rows], held))
+            return close(self._whole([*row, *held])[0], forward([leaf.clone() for leaf in row], held))
 
     def verified(
         self,

@@ -44,12 +44,13 @@ _QUOTIENTS = _table("div divide true_divide __truediv__") | {*functions(torch.Te
 _CHOICES = {torch.where}
 
 # Continuous functions of one number. A jump would be missed by a difference of values and by the gradient alike, but
-# not in the same way, so rounding, comparisons and hard thresholds are not here.
+# not in the same way, so rounding, comparisons and hard thresholds are not here. Across a pole the difference is finite
+# and the integral is not, so neither are reciprocals.
 _CURVES = _table(
     "relu relu6 leaky_relu prelu rrelu elu selu celu gelu silu mish softplus softsign tanh sigmoid logsigmoid hardtanh "
-    "hardsigmoid hardswish softshrink tanhshrink exp expm1 exp2 log log1p log2 log10 sqrt rsqrt reciprocal square abs "
+    "hardsigmoid hardswish softshrink tanhshrink exp expm1 exp2 log log1p log2 log10 sqrt square abs "
     "absolute clamp clip clamp_min clamp_max sin cos sinh cosh asinh atan arctan erf erfc sinc logit pow __pow__ "
-    "__rpow__ __abs__ __rtruediv__ __rdiv__"
+    "__rpow__ __abs__"
 )
 _ARITHMETIC = _CURVES | {
     f
@@ -60,6 +61,7 @@ _ARITHMETIC = _CURVES | {
         "__radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __neg__ __pos__"
     )
 }
+_POWERS = _table("pow __pow__")
 _TRAINED = _table("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout")
 _NORMS, _DIVIDES, _RANDOM_SLOPES = _table("batch_norm"), _table("div divide true_divide"), _table("rrelu")
 
@@ -88,8 +90,16 @@ def is_entrywise(recording: Recording, step: Step) -> bool:
     """Tell whether each entry of the output is a continuous function of the same entries of the moving arguments."""
     if step.func not in _ARITHMETIC or (step.func in _RANDOM_SLOPES and step.argument(3, "training", False)):
         return False
+    if step.func in _QUOTIENTS and not step.first.issuperset(recording.moving(step)):
+        return False
+    if step.func in _POWERS and not _is_positive(step.argument(1, "exponent", None)):
+        return False
     shape = recording.values[step.outputs[0]].shape
     return all(recording.values[v].shape == shape for v in recording.moving(step))
+
+
+def _is_positive(exponent: object) -> bool:
+    return isinstance(exponent, (int, float)) and exponent > 0
 
 
 def _is_still(step: Step) -> bool:

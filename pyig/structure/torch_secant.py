@@ -31,7 +31,7 @@ def mean_slope(curve: Curve, start: torch.Tensor, stop: torch.Tensor, any_entrie
     wide = widest(start)
     wanted = torch.finfo(start.dtype).eps / 16
     stop = stop.to(wide)
-    start = start.to(wide).expand(stop.shape)
+    start = start.to(wide)  # a shared start stays one row: its curve is evaluated once
     step = stop - start
     with torch.no_grad():
         low, high = curve(start), curve(stop)
@@ -40,6 +40,7 @@ def mean_slope(curve: Curve, start: torch.Tensor, stop: torch.Tensor, any_entrie
     slope = (high - low) / torch.where(step == 0, torch.ones_like(step), step)
     if not bool(close.any()):
         return slope
+    start = start.expand(stop.shape)
     if any_entries:
         mean = slope.masked_scatter(close, _averaged_slope(curve, start[close], step[close]))
     else:
