@@ -95,7 +95,10 @@ class IntegratedGradients:
         output_kind : str, optional
             ``"logits"`` or ``"probabilities"``, where it cannot be recognised.
         method : str, default "auto"
-            ``"auto"``: adaptive, or Gauss-Legendre where `n_steps` is given. ``"adaptive"``. Or a fixed rule:
+            ``"auto"``: Gauss-Legendre where `n_steps` is given. Else an exact integral where the model's structure
+            gives one that costs no more than the tolerance, and adaptive otherwise; behind an affine part that is
+            nearly all of the model, rules of rising size (``meta["method"]`` is then ``"nested"``). ``"adaptive"``.
+            ``"exact"``: an error where there is no exact integral. Or a fixed rule:
             ``"gausslegendre"``, ``"riemann_left"``, ``"riemann_right"``, ``"riemann_middle"``,
             ``"riemann_trapezoid"`` or ``"simpson"``. ``"expected"``: the mean over many baselines from a few gradients
             on each path, at random places (expected gradients), with a standard error for each feature. For
@@ -104,12 +107,12 @@ class IntegratedGradients:
             Gradients per path of a fixed rule. Of ``"expected"``: gradients per sample, spread over all baselines (two
             for each and at least 50, where none is given); fewer than there are baselines use a part of them.
         rtol : float, default 0.01
-            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm; the adaptive
-            method refines each sample until it is.
+            A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm; without a
+            fixed rule each sample is refined until it is.
         max_evals : int, default 512
-            Most gradients that the adaptive method spends on one path.
+            Most gradients that are spent on one path to meet `rtol`.
         confidence : {"typical", "p95", "strict"}, default "p95"
-            How cautious the adaptive method's error estimate is.
+            How cautious the error estimate is by which samples are refined.
         prefix : module, Keras layer, str or callable, optional
             The layer whose output is the end of the model's affine part: with a fixed rule, that part then runs once
             per sample. It is found by itself where it pays; whether it is affine is checked either way.

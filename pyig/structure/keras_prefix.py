@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from pyig.contracts import Forward
-from pyig.structure.affine import Operation, Place, best, bottlenecks, pays
+from pyig.structure.affine import Cut, Operation, Place, best, bottlenecks, pays
 from pyig.structure.agreement import OR_MIXED, SHARE
 from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients, same_product, wave
 from pyig.structure.keras_program import Program
@@ -30,7 +30,7 @@ _OTHER_VALUES = f"the model behind the cut gives other values than the model, {O
 
 
 @dataclass(frozen=True, eq=False)
-class Prefix:
+class Prefix(Cut):
     """A model cut in two at an affine frontier; the face of `pyig.contracts.Prefix`.
 
     Attributes
@@ -49,21 +49,6 @@ class Prefix:
     _before: Recurring
     _pullback: Recurring
     _after: Program
-
-    @property
-    def macs_per_row(self) -> float:
-        """Multiply-adds per row of the prefix."""
-        return self.place.macs
-
-    @property
-    def share(self) -> float:
-        """Share of the model's multiply-adds that are before the cut."""
-        return self.place.macs / max(1.0, self.recording.macs)
-
-    @property
-    def frontier_floats(self) -> int:
-        """Elements of the frontier per row."""
-        return self.place.floats
 
     def forward(self, points: Sequence[Any], fixed: Sequence[Any] = ()) -> Any:
         """Return the frontier for the points, without a gradient.

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 
 from pyig.contracts import Forward
-from pyig.structure.affine import Operation, Place, best, bottlenecks, pays
+from pyig.structure.affine import Cut, Operation, Place, best, bottlenecks, pays
 from pyig.structure.agreement import OR_MIXED, SHARE
 from pyig.structure.refusal import Refusal
 from pyig.structure.torch_check import close, ends_and_middle, gradient_gap, gradients, last_row
@@ -24,7 +24,7 @@ from pyig.structure.torch_rules import is_affine
 
 
 @dataclass(frozen=True)
-class Prefix:
+class Prefix(Cut):
     """A model cut in two at an affine frontier.
 
     Attributes
@@ -43,21 +43,6 @@ class Prefix:
     inputs: Place
     _before: Program
     _after: Program
-
-    @property
-    def macs_per_row(self) -> float:
-        """Multiply-adds per row of the prefix."""
-        return self.place.macs
-
-    @property
-    def share(self) -> float:
-        """Share of the model's multiply-adds that are before the cut."""
-        return self.place.macs / max(1.0, self.recording.macs)
-
-    @property
-    def frontier_floats(self) -> int:
-        """Elements of the frontier per row."""
-        return self.place.floats
 
     def forward(self, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """Return the frontier for the points, without a gradient.
