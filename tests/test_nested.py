@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import pyig
+from pyig.integrate.nested import Nested
 
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
@@ -54,14 +55,23 @@ def test_samples_take_what_they_need() -> None:
     explainer = pyig.IntegratedGradients(wide(nn.ReLU))
     found = explainer.explain(x, target=1, rtol=0.03, progress=False)
     assert found.meta["method"] == "nested"
-    assert set(found.n_evals.tolist()) <= {16, 80, 336}
+    assert set(found.n_evals.tolist()) <= {16, 64, 208, 512}
     assert len(set(found.n_evals.tolist())) > 1
     for row in range(30):
         path = found.path(row)
-        assert (path.weights > 0).sum() in (16, 64, 256)
+        assert (path.weights > 0).sum() in (16, 48, 144, 304)
         assert path.weights.sum() == pytest.approx(1)
     wanted = explainer.explain(x, target=1, method="riemann_middle", n_steps=4096, progress=False)
     assert (true_errors(found.attributions, wanted.attributions) <= 0.03).all()
+
+
+@pytest.mark.parametrize(
+    ("most", "sizes"),
+    [(5, [5]), (16, [16]), (40, [16, 24]), (100, [16, 84]), (512, [16, 48, 144, 304]), (1000, [16, 48, 144, 792])],
+)
+def test_the_rules_spend_the_budget(most: int, sizes: list[int]) -> None:
+    assert Nested(0.01, most, 1.0).sizes == sizes
+    assert sum(sizes) == most
 
 
 @pytest.mark.parametrize("most", [5, 40, 100])
@@ -70,8 +80,9 @@ def test_a_budget_that_is_too_small_is_kept_and_flagged(most: int) -> None:
         points(), target=1, rtol=1e-13, max_evals=most, progress=False
     )
     assert found.meta["method"] == "nested"
-    assert (found.n_evals <= most).all()
+    assert (found.n_evals == most).all()
     assert not found.converged.any()
+    assert f"needs more than {most} gradients; raise max_evals" in found.verdict()
 
 
 def test_several_baselines_and_targets() -> None:

@@ -21,6 +21,8 @@ from pyig.explanation import Explanation
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
+from pyig.integrate.nested import Nested
+from pyig.integrate.regions import Regional
 from pyig.integrate.rounding import rounding
 from pyig.integrate.runner import Block
 
@@ -191,7 +193,7 @@ def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dic
         "method": outcome.scheme.name,
         "n_steps": _steps(outcome.scheme),
         "rtol": options.rtol,
-        "max_evals": options.max_evals if isinstance(outcome.scheme, Adaptive) else None,
+        "max_evals": options.max_evals if isinstance(outcome.scheme, Adaptive | Nested | Regional) else None,
         "value": options.value or "output",
         "output_kind": outcome.probe.kind,
         "backend": outcome.backend.name,

@@ -17,7 +17,7 @@ from pyig.integrate.log_odds import FixedLogOdds
 from pyig.integrate.loop import Integrals, Run, merged
 from pyig.quadrature import make_rule
 
-_SIZES = (16, 64, 256, 1024)
+_FIRST, _GROWTH = 16, 3
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,16 @@ class Nested:
 
     @property
     def sizes(self) -> list[int]:
-        """The nodes of the rules that fit the budget."""
-        fits = [size for size, total in zip(_SIZES, np.cumsum(_SIZES), strict=True) if total <= self.max_evals]
-        return fits or [self.max_evals]
+        """The nodes of the rules: together they spend the budget."""
+        sizes, left = [min(_FIRST, self.max_evals)], max(0, self.max_evals - _FIRST)
+        while left >= _GROWTH * sizes[-1]:
+            sizes.append(_GROWTH * sizes[-1])
+            left -= sizes[-1]
+        if left >= sizes[-1]:
+            sizes.append(left)
+        else:  # too few for a better rule
+            sizes[-1] += left
+        return sizes
 
     def in_log_odds(self, log_odds: bool) -> Nested:
         """Return the scheme for a head that gives log-odds, or not."""
