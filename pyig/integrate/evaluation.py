@@ -69,7 +69,13 @@ class Paths:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """The model with everything about a call that does not change from batch to batch."""
+    """The model with everything about a call that does not change from batch to batch.
+
+    Attributes
+    ----------
+    record : bool
+        Whether F and its slope at every node are wanted afterwards.
+    """
 
     backend: Backend
     forward: Forward
@@ -78,6 +84,7 @@ class Evaluator:
     monitor: Monitor
     nan_policy: str
     allow_unused: bool
+    record: bool = True
 
     def next(self, paths: Paths, rows: Rows | Cells, ask: Callable[[int], Pairs | None]) -> tuple[Pairs, Found] | None:
         """Ask for pairs of (trunk, alpha) and evaluate every target there; None at the end.

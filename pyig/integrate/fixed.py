@@ -43,8 +43,8 @@ class FixedRun:
         self._plan = FixedPlan(scheme.rule, paths.fan.shape[1])
         self._rows = rows_for(evaluator.backend, paths.ends, 2, paths.pullback)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
-        self._values = np.full((len(paths), scheme.steps), np.nan)
-        self._slopes = np.full((len(paths), scheme.steps), np.nan)
+        shape = (len(paths), scheme.steps if evaluator.record else 0)
+        self._values, self._slopes = np.full(shape, np.nan), np.full(shape, np.nan)
         self._batch: Batch | None = None
 
     def step(self) -> bool:
@@ -91,10 +91,15 @@ class FixedRun:
         own = fan[batch.paths]
         slopes = self._rows.add(grads, own, batch.weights)
         number, slope = self._evaluator.scalars(self._paths, (own, batch.alphas), values, slopes)
-        self._values[own, batch.nodes] = number
-        self._slopes[own, batch.nodes] = slope
+        self._note(own, batch.nodes, number, slope)
         if len(batch.finished):
             self._finish(fan[batch.finished], np.ones(len(batch.finished)))
+
+    def _note(self, own: Ints, nodes: Ints, values: Floats, slopes: Floats) -> None:
+        """Keep F and its slope where a record is wanted: on small inputs it is longer than everything else."""
+        if self._evaluator.record:
+            self._values[own, nodes] = values
+            self._slopes[own, nodes] = slopes
 
     def _ask(self, rows: int) -> Pairs | None:
         self._batch = self._plan.ask(rows)

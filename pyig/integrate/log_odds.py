@@ -83,8 +83,7 @@ class LogOddsRun(FixedRun):
         slopes = self._rows.add(rows.grads, rows.paths, np.ascontiguousarray(weights))
         odds, alphas = self._odds[rows.paths, rows.nodes], self._scheme.rule.nodes[rows.nodes]
         slope = self._evaluator.checked(self._paths, (rows.paths, alphas), odds, slopes)
-        self._values[rows.paths, rows.nodes] = sigmoid(odds)
-        self._slopes[rows.paths, rows.nodes] = _slope(odds) * slope
+        self._note(rows.paths, rows.nodes, sigmoid(odds), _slope(odds) * slope)
 
     def _with_waiting(self, target: int, new: _Rows) -> _Rows:
         old = self._waiting[target]

@@ -169,7 +169,7 @@ class Runner:
             scheme = replace(scheme, ends=stage.ends)
         sizer = self.probe.sizer if chosen.hoist is None else chosen.hoist.sizer
         evaluator = Evaluator(
-            self.backend, loop.forward, head, sizer, self.probe.monitor, self.nan_policy, self.allow_unused
+            self.backend, loop.forward, head, sizer, self.probe.monitor, self.nan_policy, self.allow_unused, self.record
         )
         found = integrate(scheme, evaluator, paths)
         records = found.records() if self.record else []

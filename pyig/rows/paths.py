@@ -55,11 +55,15 @@ class Slots:
     def open(self, paths: Ints) -> Ints:
         """Return the slots of the paths, giving one to each path that has none."""
         slots: Ints = self._of[paths]
-        if not (slots < 0).any():
+        if not len(paths) or slots.min() >= 0:
             return slots
-        new = paths[slots < 0]
-        rises = np.diff(new, prepend=-1)
-        new = new[rises > 0] if (rises >= 0).all() else np.unique(new)  # a plan gives them sorted
+        first, last = int(paths.min()), int(paths.max())
+        if last - first <= len(paths):  # a plan takes paths side by side: look at each of them once, not at its rows
+            seen = np.zeros(last - first + 1, dtype=bool)
+            seen[paths - first] = True
+            new = np.flatnonzero(seen & (self._of[first : last + 1] < 0)) + first
+        else:
+            new = np.unique(paths[slots < 0])
         missing = len(new) - len(self._free)
         if missing > 0:
             self._free.extend(range(self.capacity, self.capacity + missing))
