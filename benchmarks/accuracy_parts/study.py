@@ -140,7 +140,7 @@ def study(
     for name, method in RULES.items():
         case.curves[name] = {}
         for n in fixed:
-            found = problem.explain(method=method, n_steps=n).attributions
+            found = textbook(problem).explain(method=method, n_steps=n).attributions
             case.curves[name][n] = float(np.quantile(relative(found, wanted), 0.95))
     if captum:
         for name, method in (("captum", "gausslegendre"), ("captum trapezoid", "riemann_trapezoid")):
@@ -149,6 +149,13 @@ def study(
                 found = peer(problem, n, method)()
                 case.curves[name][n] = float(np.quantile(relative(found, wanted), 0.95))
     return case
+
+
+def textbook(problem: Problem) -> Problem:
+    """The same F as the output of a model: a fixed rule on a probability asked for by name would use its log-odds."""
+    if problem.value is None:
+        return problem
+    return replace(problem, model=nn.Sequential(problem.model, nn.Softmax(-1)), value=None)
 
 
 def reference(problem: Problem) -> tuple[np.ndarray, str]:
@@ -202,8 +209,7 @@ def peer(problem: Problem, n: int, method: str) -> Callable[[], np.ndarray]:
     """captum, as its documentation shows it; the probability is a softmax behind the model."""
     from captum.attr import IntegratedGradients
 
-    model = problem.model if problem.value is None else nn.Sequential(problem.model, nn.Softmax(-1))
-    explainer = IntegratedGradients(model)
+    explainer = IntegratedGradients(textbook(problem).model)
     target = problem.target if problem.target is not None else 0
     return lambda: explainer.attribute(
         problem.x, problem.start, target=target, n_steps=n, method=method, internal_batch_size=BATCH * 4
