@@ -134,7 +134,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: shows that it runs")
     parser.add_argument("--only", choices=[*TARGETS, "memory"], help="one part")
     parser.add_argument("--rounds", type=int, help="rounds per table")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; more than one wants an idle machine")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="of torch; its own choice if left out"
+    )
     parser.add_argument("--profile", action="store_true", help="say where pyig's time goes")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
