@@ -76,6 +76,9 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "a function as target": {"n_steps": STEPS, "target": lambda out: out.pow(2).sum(1)},
     "by itself": {},
+    "adaptive": {"method": "adaptive", "rtol": 1e-5},
+    "probability": {"n_steps": STEPS, "value": "probability", "output_kind": "logits"},
+    "adaptive probability": {"method": "adaptive", "value": "probability", "output_kind": "logits", "rtol": 1e-5},
 }
 
 
@@ -87,6 +90,38 @@ def test_far_and_near_agree(call: str, place: Place) -> None:
     there = pyig.IntegratedGradients(network(place.put(w), place.put(v)))
     found = place.get(there.attribute(place.put(x), **options))
     np.testing.assert_allclose(found, near.numpy(), rtol=0, atol=1e-5)
+
+
+def look_into_far_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the recording take them for what they stand for; it refuses subclasses, a device's tensors are none."""
+    monkeypatch.setattr("pyig.structure.torch_record.PLAIN", (torch.Tensor, torch.nn.Parameter, FarTensor))
+
+
+@pytest.mark.parametrize("call", ["fixed", "several targets", "several baselines", "probability"])
+def test_a_path_behind_the_affine_part_stays_there(call: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_into_far_tensors(monkeypatch)
+    monkeypatch.setattr("pyig.structure.torch_hoisting.search_pays", lambda evaluations: True)
+    monkeypatch.setattr("pyig.structure.torch_prefix.Prefix.pays", lambda self, evaluations: True)
+    w, v, x = weights()
+    options = {"target": 1, "batch_size": ROWS, "progress": False} | CALLS[call]
+    near = pyig.IntegratedGradients(network(w, v)).explain(x, **options)
+    there = pyig.IntegratedGradients(network(place.put(w), place.put(v))).explain(place.put(x), **options)
+    assert any("affine part" in note for note in near.meta["notes"])
+    assert there.meta["notes"] == near.meta["notes"]
+    np.testing.assert_allclose(there.attributions, near.attributions, rtol=0, atol=1e-5)
+
+
+def test_linear_regions_are_found_there(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_into_far_tensors(monkeypatch)
+    w, v, x = weights()
+
+    def bent(a: torch.Tensor, b: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: torch.relu(torch.relu(x @ a) @ b) @ b.T
+
+    near = pyig.IntegratedGradients(bent(w, v)).explain(x, target=1, progress=False)
+    there = pyig.IntegratedGradients(bent(place.put(w), place.put(v))).explain(place.put(x), target=1, progress=False)
+    assert near.meta["method"] == there.meta["method"] == "exact"
+    np.testing.assert_allclose(there.attributions, near.attributions, rtol=0, atol=1e-5)
 
 
 def test_an_explanation_comes_home(place: Place) -> None:

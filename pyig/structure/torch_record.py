@@ -25,6 +25,7 @@ from pyig.structure.torch_costs import functions, multiply_adds
 from pyig.structure.torch_merge import Run, Unrecordable, merge
 from pyig.structure.torch_recording import Recording, Step, Var
 
+PLAIN: tuple[type, ...] = (torch.Tensor, torch.nn.Parameter)
 _PROBE_ROWS = (2, 3)
 
 
@@ -60,7 +61,7 @@ def record(
         return Refusal(reason)
     runs = []
     for rows, leaves in zip(_PROBE_ROWS, (points, starts), strict=True):
-        if not all(type(leaf) in (torch.Tensor, torch.nn.Parameter) for leaf in (*leaves, *fixed)):
+        if not all(type(leaf) in PLAIN for leaf in (*leaves, *fixed)):
             return Refusal("an input is a tensor subclass, which may do more than its operations show")
         given, held = ([_first_rows(leaf, rows) for leaf in part] for part in (leaves, fixed))
         try:
