@@ -22,6 +22,11 @@ def _functional(shape: tuple[int, ...], call: Callable[[Any], Any]) -> Any:
     return keras.Model(x, call(x))
 
 
+def between(*items: Any) -> Any:
+    """Return a function that makes a wide dense layer, then these, then a head."""
+    return lambda: keras.Sequential([layers.Input((6,)), layers.Dense(8), *items, layers.Dense(3)])
+
+
 def trained(model: Any) -> Any:
     """Give weights that start as zeros or ones other values: biases, statistics of batch norms."""
     generator = np.random.default_rng(7)

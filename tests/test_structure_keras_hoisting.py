@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 from keras_cases import CLOSE, Case, floats, hoisted, wide
-from keras_prefixes import HOISTED, NO_GRAPH, WITHOUT_PREFIX, Scaled, Squared
+from keras_prefixes import HOISTED, NO_GRAPH, WITHOUT_PREFIX, Scaled, Squared, between
 
 from pyig import tree
 from pyig.backends.tensorflow import TensorFlowBackend
@@ -27,11 +27,6 @@ from pyig.structure.refusal import Refusal
 def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
     with floats(request.param):
         yield request.param
-
-
-def between(*items: Any) -> Any:
-    """Return a function that makes a wide dense layer, then these, then a head."""
-    return lambda: keras.Sequential([layers.Input((6,)), layers.Dense(8), *items, layers.Dense(3)])
 
 
 @pytest.mark.parametrize("layer", ["wide", lambda model: model.layers[0], 0])

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 from keras_cases import CLOSE, Case, floats, gap, hoisted
-from keras_prefixes import HOISTED, WITHOUT_PREFIX, Squared
+from keras_prefixes import HOISTED, WITHOUT_PREFIX, Squared, between
 
 from pyig.calling import PrefixForward
 from pyig.structure import keras_prefix as prefixes
@@ -24,11 +24,6 @@ from pyig.structure.refusal import Refusal
 def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
     with floats(request.param):
         yield request.param
-
-
-def between(*items: Any) -> Any:
-    """Return a function that makes a wide dense layer, then these, then a head."""
-    return lambda: keras.Sequential([layers.Input((6,)), layers.Dense(8), *items, layers.Dense(3)])
 
 
 @pytest.mark.parametrize("name", HOISTED)

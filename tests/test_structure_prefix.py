@@ -36,8 +36,7 @@ def every_prefix(name: str, dtype: torch.dtype) -> tuple[Any, list[Prefix], list
     model, points, starts, fixed = data(name, dtype)
     found = record(model, calling(model), points, starts, fixed)
     assert isinstance(found, Recording), found
-    inputs = Place(sum(leaf[0].numel() for leaf in points), 0.0)
-    prefixes = [prefix_at(found, frontier, place, inputs) for frontier, place in cuts(found)]
+    prefixes = [prefix_at(found, frontier, place) for frontier, place in cuts(found)]
     return model, prefixes, [points, starts, fixed]
 
 

@@ -46,9 +46,7 @@ def closed_form(
     known : object, optional
         What an earlier call found: it is compared with the model again before it is used.
     """
-    if backend.name not in CLOSED_FORMS:
-        return Refusal(f"closed forms are not looked for in models of backend {backend.name!r}")
-    return CLOSED_FORMS[backend.name](model, forward, points, starts, fixed, known)
+    return _asked("closed forms", CLOSED_FORMS, backend, model, forward, points, starts, fixed, known)
 
 
 def piecewise_linear(
@@ -64,9 +62,7 @@ def piecewise_linear(
 
     Parameters are those of `closed_form`.
     """
-    if backend.name not in PIECEWISE:
-        return Refusal(f"linear regions are not looked for in models of backend {backend.name!r}")
-    return PIECEWISE[backend.name](model, forward, points, starts, fixed, known)
+    return _asked("linear regions", PIECEWISE, backend, model, forward, points, starts, fixed, known)
 
 
 def find_prefix(
@@ -106,12 +102,16 @@ def find_prefix(
     InputError, InputTypeError
         `explicit` names no layer of the model.
     """
-    if backend.name not in PREFIXES:
-        return Refusal(f"affine prefixes are not looked for in models of backend {backend.name!r}")
-    found: Prefix | Refusal = PREFIXES[backend.name](
-        backend, model, forward, points, starts, fixed, evaluations, explicit, known
-    )
+    given = (backend, model, forward, points, starts, fixed, evaluations, explicit, known)
+    found: Prefix | Refusal = _asked("affine prefixes", PREFIXES, backend, *given)
     return found
+
+
+def _asked(what: str, table: Registry, backend: Backend, *given: Any) -> Any:
+    """Ask the row of a backend, where the table has one."""
+    if backend.name not in table:
+        return Refusal(f"{what} are not looked for in models of backend {backend.name!r}")
+    return table[backend.name](*given)
 
 
 def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Split:

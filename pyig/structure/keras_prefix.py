@@ -14,9 +14,10 @@ from typing import Any
 import tensorflow as tf
 
 from pyig.contracts import Forward
-from pyig.structure.affine import Cut, Operation, Place, best, bottlenecks, pays
-from pyig.structure.agreement import OR_MIXED, SHARE
-from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients, same_product, wave
+from pyig.structure import keras_check
+from pyig.structure.affine import Cut, Operation, Place, bottlenecks, cheapest, pays
+from pyig.structure.agreement import NOT_AFFINE, OTHER_VALUES, between, cut_gap
+from pyig.structure.keras_check import close, ends_and_middle, same_product, wave
 from pyig.structure.keras_program import Program
 from pyig.structure.keras_record import Recording
 from pyig.structure.keras_recurring import Recurring
@@ -25,8 +26,6 @@ from pyig.structure.refusal import Refusal
 
 # Per layer: some five eager calls, in the check and at the ends, of 0.2 to 0.5 ms each; see `affine.FLOAT_COST`.
 _CALL = 5e7
-_NOT_AFFINE = "the part taken as affine is not: its value between two points is not between its values"
-_OTHER_VALUES = f"the model behind the cut gives other values than the model, {OR_MIXED}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +98,7 @@ class Prefix(Cut):
         fixed : sequence of tensor (N, ...)
             What does not move.
         """
-        rows, held = ends_and_middle(points, starts, fixed)
-        outputs, expected, along = gradients(forward, rows, held)
-        frontier = self.forward(rows, held)
-        middle = _between(frontier)
-        if not close(middle, frontier[2:]):
-            return Refusal(_NOT_AFFINE)
-        row, kept = [leaf[-1:] for leaf in rows], [leaf[-1:] for leaf in held]
-        again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
-        if not close(again, outputs[-1:]):
-            return Refusal(_OTHER_VALUES)
-        gradient = tf.zeros_like(middle) if found[0] is None else found[0]
-        reason = gradient_gap(expected, self.pullback(row, kept, gradient))
+        reason = cut_gap(self, keras_check, forward, points, starts, fixed)
         return self if reason is None else Refusal(reason)
 
     def still_holds(
@@ -122,20 +110,15 @@ class Prefix(Cut):
         """
         rows, held = ends_and_middle(points, starts, fixed)
         frontier = self.forward(rows, held)
-        middle, last = _between(frontier), [leaf[-1:] for leaf in held]
+        middle, last = between(frontier), [leaf[-1:] for leaf in held]
         if not close(middle, frontier[2:]):
-            return Refusal(_NOT_AFFINE)
+            return Refusal(NOT_AFFINE)
         if not close(self.suffix(middle, last), forward(rows, held)[-1:]):
-            return Refusal(_OTHER_VALUES)
+            return Refusal(OTHER_VALUES)
         along = wave(middle)
         pulled = self.pullback([leaf[-1:] for leaf in rows], last, along)
         adjoint = same_product([frontier], [along], rows, pulled)
         return self if adjoint else Refusal("the VJP of the part before the cut is not that of its values")
-
-
-def _between(frontier: Any) -> Any:
-    """Return what an affine frontier is at the third row."""
-    return frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
 
 
 def find_prefix(recording: Recording) -> Prefix | Refusal:
@@ -153,10 +136,8 @@ def find_prefix(recording: Recording) -> Prefix | Refusal:
     found = cuts(recording)
     if not found:
         return Refusal(_why_not(recording))
-    frontier, place = found[best([place for _, place in found], recording.macs)]
-    if not place.macs:
-        return Refusal("there is no work before the place where gradients are cheapest")
-    return prefix_at(recording, frontier, place)
+    chosen = cheapest(found, recording.macs)
+    return chosen if isinstance(chosen, Refusal) else prefix_at(recording, *chosen)
 
 
 def explicit_prefix(recording: Recording, layer: Any) -> Prefix | Refusal:

@@ -28,7 +28,7 @@ def mean_slope(curve: Callable[[Any], Any], start: Any, stop: Any) -> Any:
     """
     wanted = float(np.finfo(start.dtype.as_numpy_dtype).eps) / 16
     stop = tf.cast(stop, tf.float64)
-    start = tf.broadcast_to(tf.cast(start, tf.float64), tf.shape(stop))
+    start = tf.cast(start, tf.float64)  # a shared start stays one row: its curve is evaluated once
     step = stop - start
     low, high = (tf.cast(curve(end), tf.float64) for end in (start, stop))
     loss = _EPS * (tf.abs(low) + tf.abs(high))  # of the difference; over |step| it is that of the slope
@@ -37,7 +37,7 @@ def mean_slope(curve: Callable[[Any], Any], start: Any, stop: Any) -> Any:
     close = (loss > wanted * tf.abs(step)) | still
     if not bool(tf.reduce_any(close)):
         return slope
-    mean = _averaged_slope(curve, start, step)
+    mean = _averaged_slope(curve, tf.broadcast_to(start, tf.shape(stop)), step)
     agree = tf.abs(slope - mean) * tf.abs(step) <= 8 * loss
     return tf.where(close & (agree | still), mean, slope)
 

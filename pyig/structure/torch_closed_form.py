@@ -16,7 +16,7 @@ from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine, is_entrywise
 from pyig.structure.torch_secant import mean_slope
-from pyig.structure.torch_signature import signature
+from pyig.structure.torch_signature import layers_in, signature
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def closed_form(
         unchanged = now is not None and now == known.signature
         if (known.agrees if unchanged else known.verified)(forward, points, starts, fixed):
             return replace(known, signature=now)
-    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > MOST_LAYERS:
+    if len(layers_in(model)) > MOST_LAYERS:
         return TOO_DEEP
     recording = record(model, forward, points, starts, fixed)
     if isinstance(recording, Refusal):

@@ -15,6 +15,7 @@ from pyig.structure.refusal import DOES_NOT_PAY, NEVER_PAYS, Refusal
 from pyig.structure.torch import find_layer
 from pyig.structure.torch_prefix import Prefix, explicit_prefix, find_prefix
 from pyig.structure.torch_record import record
+from pyig.structure.torch_signature import layers_in
 
 _FEW_LAYERS = 16  # they are soon recorded; of more, the first seldom holds enough of the work to record them all
 
@@ -59,9 +60,7 @@ def _module(model: Any, explicit: Any) -> torch.nn.Module:
 
 def _is_deep(model: Any) -> bool:
     """Tell whether a model has so many layers that recording it needs a reason, and no large first layer is one."""
-    if not isinstance(model, torch.nn.Module):
-        return False
-    layers = [module for module in model.modules() if not list(module.children())]
+    layers = layers_in(model)
     if len(layers) <= _FEW_LAYERS:
         return False
     sizes = [sum(p.numel() for p in layer.parameters()) for layer in layers]

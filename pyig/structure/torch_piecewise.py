@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from pyig.contracts import Floats, Forward, Ints
-from pyig.structure.affine import Place, best
+from pyig.structure.affine import best
 from pyig.structure.piecewise import Breakpoints, Segments, averages, crossings, takeovers
 from pyig.structure.refusal import Refusal
 from pyig.structure.torch_check import disagreement
@@ -331,10 +331,9 @@ def find_piecewise(recording: Recording) -> Piecewise | Refusal:
 
 def _assemble(recording: Recording, bends: list[tuple[int, Step]], scalars: int, tailed: bool) -> Piecewise:
     """Cut the recording before the first bend where that saves work, at every bend, and before the tail."""
-    inputs = Place(sum(recording.values[v].floats for v in recording.points), 0.0)
-    places = [(-1, inputs), *cuts(recording)]
+    places = [(-1, recording.inputs), *cuts(recording)]
     cut, place = places[best([place for _, place in places], recording.macs)]
-    prefix = prefix_at(recording, cut, place, inputs) if cut >= 0 else None
+    prefix = prefix_at(recording, cut, place) if cut >= 0 else None
     given = ((cut,) if prefix else recording.points) + recording.fixed
     programs = [(step, Program(recording, given, [before])) for before, step in bends]
     whole = Program(recording, given, [scalars])

@@ -14,10 +14,10 @@ from functools import partial
 import torch
 
 from pyig.contracts import Forward
-from pyig.structure.affine import Cut, Operation, Place, best, bottlenecks, pays
-from pyig.structure.agreement import OR_MIXED, SHARE
+from pyig.structure import torch_check
+from pyig.structure.affine import Cut, Operation, Place, bottlenecks, cheapest, pays
+from pyig.structure.agreement import cut_gap
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import close, ends_and_middle, gradient_gap, gradients, last_row
 from pyig.structure.torch_program import Program
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine
@@ -33,14 +33,13 @@ class Prefix(Cut):
         The whole model.
     frontier : int
         Number of the tensor at the cut.
-    place, inputs : Place
-        What it costs to run the path there, and at the input.
+    place : Place
+        What it costs to run the path there.
     """
 
     recording: Recording
     frontier: int
     place: Place
-    inputs: Place
     _before: Program
     _after: Program
 
@@ -83,7 +82,7 @@ class Prefix(Cut):
 
     def pays(self, evaluations: float) -> bool:
         """Tell whether it is worth its checks and its rows; see `pyig.structure.affine.pays`."""
-        return pays(self.place, self.inputs, self.recording.macs, evaluations)
+        return pays(self.place, self.recording.inputs, self.recording.macs, evaluations)
 
     def verified(
         self,
@@ -103,18 +102,7 @@ class Prefix(Cut):
         fixed : sequence of tensor (N, ...)
             What does not move.
         """
-        rows, held = ends_and_middle(points, starts, fixed)
-        outputs, expected, along = gradients(forward, rows, held)
-        frontier = self.forward(rows, held)
-        middle = frontier[:1] + SHARE * (frontier[1:2] - frontier[:1])
-        if not close(middle, frontier[2:]):
-            return Refusal("the part taken as affine is not: its value between two points is not between its values")
-        row, kept = last_row(rows, held)
-        again, found, _ = gradients(lambda z, still: self.suffix(z[0], still), [middle], kept, along[-1:])
-        if not close(again, outputs[-1:]):
-            return Refusal(f"the model behind the cut gives other values than the model, {OR_MIXED}")
-        gradient = torch.zeros_like(middle) if found[0] is None else found[0]
-        reason = gradient_gap(expected, self.pullback(row, kept, gradient))
+        reason = cut_gap(self, torch_check, forward, points, starts, fixed)
         return self if reason is None else Refusal(reason)
 
 
@@ -133,12 +121,8 @@ def find_prefix(recording: Recording) -> Prefix | Refusal:
     found = cuts(recording)
     if not found:
         return Refusal(_why_not(recording))
-    inputs = Place(sum(recording.values[v].floats for v in recording.points), 0.0)
-    places = [place for _, place in found]
-    frontier, place = found[best(places, recording.macs)]
-    if not place.macs:
-        return Refusal("there is no work before the place where gradients are cheapest")
-    return prefix_at(recording, frontier, place, inputs)
+    chosen = cheapest(found, recording.macs)
+    return chosen if isinstance(chosen, Refusal) else prefix_at(recording, *chosen)
 
 
 def explicit_prefix(recording: Recording) -> Prefix | Refusal:
@@ -153,20 +137,19 @@ def explicit_prefix(recording: Recording) -> Prefix | Refusal:
         return Refusal(f"the module of prefix= is called {len(recording.marked)} times in a forward, not once")
     for frontier, place in cuts(recording, affine_only=False):
         if frontier == recording.marked[0]:
-            inputs = Place(sum(recording.values[v].floats for v in recording.points), 0.0)
-            return prefix_at(recording, frontier, place, inputs)
+            return prefix_at(recording, frontier, place)
     return Refusal(
         "the module of prefix= is no cut: it returns no tensor of the input's dtype with one row per sample, or the "
         "input reaches the output past it"
     )
 
 
-def prefix_at(recording: Recording, frontier: int, place: Place, inputs: Place) -> Prefix:
+def prefix_at(recording: Recording, frontier: int, place: Place) -> Prefix:
     """Cut a recording at a frontier."""
     given = (*recording.points, *recording.fixed)
     before = Program(recording, given, [frontier])
     after = Program(recording, (frontier, *recording.fixed), [recording.output])
-    return Prefix(recording, frontier, place, inputs, before, after)
+    return Prefix(recording, frontier, place, before, after)
 
 
 def cuts(recording: Recording, affine_only: bool = True) -> list[tuple[int, Place]]:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from pyig.structure.affine import Place
+
 
 class Var(NamedTuple):
     """A tensor in a template: its number in the recording."""
@@ -121,6 +123,11 @@ class Recording:
     def macs(self) -> float:
         """Multiply-adds per row of the whole model."""
         return sum(step.macs for step in self.steps)
+
+    @property
+    def inputs(self) -> Place:
+        """The inputs on the path, as a place where it may run."""
+        return Place(sum(self.values[v].floats for v in self.points), 0.0)
 
     def moving(self, step: Step) -> list[int]:
         """Return the moving tensors among the arguments whose values matter, one for each occurrence."""

@@ -11,6 +11,7 @@ from pyig.structure.curves import MOST_LAYERS
 from pyig.structure.refusal import Refusal
 from pyig.structure.torch_piecewise import Piecewise, find_piecewise
 from pyig.structure.torch_record import record
+from pyig.structure.torch_signature import layers_in
 
 
 def piecewise(
@@ -24,7 +25,7 @@ def piecewise(
     """Record the model, find its kinks, and compare it with the model; see `pyig.structure.piecewise_linear`."""
     if known is not None and known.verified(forward, points, starts, fixed):
         return known
-    if isinstance(model, torch.nn.Module) and sum(not list(m.children()) for m in model.modules()) > MOST_LAYERS:
+    if len(layers_in(model)) > MOST_LAYERS:
         return Refusal("the model has too many layers to count its linear regions")
     recording = record(model, forward, points, starts, fixed)
     if isinstance(recording, Refusal):

@@ -1,4 +1,4 @@
-"""Whether a torch module is what it was: its parts, their numbers and switches, and how many hooks they have."""
+"""The parts of a torch module, and whether they are what they were: their numbers, switches and hooks."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ def signature(model: object) -> tuple[object, ...] | None:
     if not isinstance(model, torch.nn.Module):
         return None
     return tuple(_of(module) for module in model.modules())
+
+
+def layers_in(model: object) -> list[torch.nn.Module]:
+    """Return the modules that have none inside; none of what is no module."""
+    return [m for m in model.modules() if not list(m.children())] if isinstance(model, torch.nn.Module) else []
 
 
 def _of(module: torch.nn.Module) -> tuple[object, ...]:
