@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyig.contracts import Ints
+from pyig.contracts import Backend, Ints
 from pyig.errors import InputError, InputTypeError
 
 _TOP = re.compile(r"top(\d+)$")
@@ -73,6 +73,11 @@ class Target:
         scores = outputs().reshape(-1, size)
         order: Ints = np.argsort(-scores, axis=1, kind="stable")[:, : self.top].astype(np.int64)
         return order
+
+
+def fetched(backend: Backend, target: Any) -> Any:
+    """Return a target that came as a tensor as numpy, and any other as it is."""
+    return backend.to_numpy(target) if backend.is_tensor(target) and hasattr(target, "shape") else target
 
 
 def parse(target: Any, samples: int, name: str = "target") -> Target:

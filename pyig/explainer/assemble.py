@@ -25,6 +25,7 @@ from pyig.integrate.nested import Nested
 from pyig.integrate.regions import Regional
 from pyig.integrate.rounding import rounding
 from pyig.integrate.runner import Block
+from pyig.rows import row_floats
 
 
 def assemble(
@@ -159,7 +160,7 @@ def _targets(outcome: Outcome, fill: _Fill) -> NDArray[np.int64] | None:
 
 def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ...] | None:
     if given is not None:
-        return check_names("feature_names", given, feature_count(outcome.template))
+        return check_names("feature_names", given, row_floats(outcome.template))
     if outcome.spec.kind == "frame" and not layered:
         return tuple(str(key) for key in outcome.spec.keys)
     return None
@@ -170,11 +171,6 @@ def _output_names(outcome: Outcome, given: Any) -> tuple[str, ...] | None:
         return None
     binary = getattr(outcome.probe.head, "binary", False)
     return check_names("output_names", given, 2 if binary else math.prod(outcome.probe.output_shape[1:]))
-
-
-def feature_count(leaves: Sequence[Tensor]) -> int:
-    """Return the number of features of one sample."""
-    return sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in leaves)
 
 
 def check_names(what: str, given: Any, count: int) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ from typing import Any
 from pyig import backends, tree
 from pyig.contracts import Backend
 from pyig.errors import InputTypeError
-from pyig.explainer.assemble import assemble, check_names, feature_count, native
+from pyig.explainer.assemble import assemble, check_names, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
 from pyig.explanation import Explanation
+from pyig.rows import row_floats
 
 
 class IntegratedGradients:
@@ -150,7 +151,7 @@ class IntegratedGradients:
         leaves, _ = tree.flatten(x)
         # One axis may be a forgotten batch axis, of which the model has more to say than the names.
         if feature_names is not None and settings.layer is None and all(len(leaf.shape) > 1 for leaf in leaves):
-            check_names("feature_names", feature_names, feature_count(leaves))
+            check_names("feature_names", feature_names, row_floats(leaves))
         outcome = self._run(x, baselines, target, settings, record=True)
         return assemble(outcome, settings, self.model, feature_names, output_names)
 

@@ -22,8 +22,9 @@ from pyig.integrate.monitor import Monitor
 from pyig.integrate.probe import Probe
 from pyig.integrate.runner import AnyScheme, Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
+from pyig.rows import row_floats
 from pyig.structure import split
-from pyig.targets import Target, parse
+from pyig.targets import Target, fetched, parse
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,14 @@ class Session:
         scheme = options.scheme()
         inputs = read_inputs(backend, x, options.forward_kwargs)
         custom = target if callable(target) else None
-        parsed = parse(None if custom is not None else _plain(backend, target), inputs.samples)
+        parsed = parse(None if custom is not None else fetched(backend, target), inputs.samples)
         if custom is not None and options.value not in (None, "output"):
             raise InputError(f"expected value={options.value!r} only with an index target; got a function as target=")
         contrast = None
         if options.contrast is not None:
             if custom is not None:
                 raise InputError("expected contrast= only with an index target; got a function as target=")
-            contrast = parse(_plain(backend, options.contrast), inputs.samples, name="contrast")
+            contrast = parse(fetched(backend, options.contrast), inputs.samples, name="contrast")
             if contrast.top > 1:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
         positions = range(len(inputs.leaves)) if options.layer is not None else inputs.floating
@@ -101,7 +102,8 @@ class Session:
         with backend.session():
             stages = self._stages(inputs, starts, options)
             moving = [stages.template[i] for i in stages.moving]
-            sizer = self._sizer(options, moving)
+            floats, host = max(1, row_floats(moving)), all(backend.on_host(leaf) for leaf in moving)
+            sizer = self._sizer(options, floats, host)
             if isinstance(stages, LayerStages):
                 stages.sizer = sizer
             paths = inputs.samples * parsed.top * len(starts)
@@ -112,11 +114,9 @@ class Session:
             )
             probe = Probe(backend, sizer, monitor, options.value, options.output_kind, custom, options.nan_policy)
             names = [tree.names(stages.spec)[i] for i in stages.moving]
-
-            notes: list[str] = []
             structures = Structures(
-                backend, self._model, self._memory, stages, options, custom is not None, lambda: probe.head,
-                lambda leaves: self._sizer(options, leaves), inputs.samples, notes,
+                backend, self._model, self._memory, stages, options, probe,
+                lambda floats: self._sizer(options, floats, host), inputs.samples,
             )  # fmt: skip
             runner = Runner(
                 backend,
@@ -134,7 +134,7 @@ class Session:
                 structures.early() if parsed.top == 1 else None,
             )
             try:
-                blocks = list(runner.run(_row_floats(moving), len(starts)))
+                blocks = list(runner.run(floats, len(starts)))
             finally:
                 monitor.close()
         taken = runner.chosen.scheme if blocks else scheme
@@ -152,7 +152,7 @@ class Session:
             monitor=monitor,
             probe=probe,
             seconds=monitor.seconds,
-            notes=[note for note in (stages.note, getattr(taken, "note", None), *notes) if note],
+            notes=[note for note in (stages.note, getattr(taken, "note", None), *structures.notes) if note],
         )
 
     def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:
@@ -161,9 +161,8 @@ class Session:
         cut = split(self._backend, self._model, options.layer, options.attribute_to_layer_inputs)
         return LayerStages(self._backend, inputs, starts, cut, self._output)
 
-    def _sizer(self, options: Options, leaves: list[Tensor]) -> Sizer:
-        floats = _row_floats(leaves)
-        host = all(self._backend.on_host(leaf) for leaf in leaves)
+    def _sizer(self, options: Options, floats: int, host: bool) -> Sizer:
+        """Return the batch sizes for rows of so many numbers, with what earlier calls have learnt of them."""
         fresh = Sizer(options.batch_size, 4 * floats, host)
         if options.batch_size != "auto":
             return fresh
@@ -175,11 +174,3 @@ class Session:
 def _idle() -> np.random.Generator:
     """Return a generator that nobody draws from."""
     return np.random.default_rng(0)
-
-
-def _row_floats(leaves: list[Tensor]) -> int:
-    return max(1, sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in leaves))
-
-
-def _plain(backend: Backend, target: Any) -> Any:
-    return backend.to_numpy(target) if backend.is_tensor(target) and hasattr(target, "shape") else target

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pyig.contracts import Backend, Head, Tensor
+from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
 from pyig.heads import TargetHead
@@ -20,6 +20,7 @@ from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
 from pyig.integrate.hoisting import Hoist
 from pyig.integrate.nested import Nested
+from pyig.integrate.probe import Probe
 from pyig.integrate.regions import Regional
 from pyig.integrate.runner import Way
 from pyig.integrate.stages import InputStages, LayerStages, Stage
@@ -43,12 +44,10 @@ class Structures:
         Of the explainer; updated.
     stages : InputStages or LayerStages
         The paths of the call.
-    function : bool
-        Whether the target is a function.
-    head : callable
-        Gives the head, once the first outputs have settled it.
+    probe : Probe
+        Knows the head, once the first outputs have settled it, and the batch sizes at the input.
     sizer : callable
-        ``sizer(leaves)`` gives the batch sizes for rows like these.
+        ``sizer(floats)`` gives the batch sizes for rows of so many numbers.
     samples : int
         How many there are.
     notes : list of str
@@ -60,11 +59,10 @@ class Structures:
     memory: MutableMapping[Any, Any]
     stages: InputStages | LayerStages
     options: Options
-    function: bool
-    head: Callable[[], Head]
-    sizer: Callable[[list[Tensor]], Sizer]
+    probe: Probe
+    sizer: Callable[[int], Sizer]
     samples: int
-    notes: list[str]
+    notes: list[str] = field(default_factory=list)
     _found: dict[str, Any] = field(default_factory=dict)  # in this call
 
     def early(self) -> Early | None:
@@ -72,8 +70,7 @@ class Structures:
         if self._no_form() is not None or isinstance(self._known("closed form"), Refusal | None):
             return None
         found = self._closed_form()
-        leaves = [self.stages.template[i] for i in self.stages.moving]
-        return None if isinstance(found, Refusal) else Early(self.backend, found, self.sizer(leaves))
+        return None if isinstance(found, Refusal) else Early(self.backend, found, self.probe.sizer)
 
     def way(self, scheme: Fixed | Adaptive | Expected, results: int, baselines: int) -> Way:
         """Return how to integrate for so many results, each averaged over so many baselines."""
@@ -99,12 +96,7 @@ class Structures:
         refusal = self._no_form()
         if refusal is not None:
             return refusal
-        return self._remembered(
-            "closed form",
-            lambda forward, stop, start, fixed, known: closed_form(
-                self.backend, self.model, forward, stop, start, fixed, known
-            ),
-        )
+        return self._remembered("closed form", partial(closed_form, self.backend, self.model))
 
     def _no_form(self) -> Refusal | None:
         if self.options.value not in (None, "output"):
@@ -116,7 +108,7 @@ class Structures:
         options = self.options
         if options.method not in ("auto", "exact") or options.n_steps is not None:
             return Refusal("another method was asked for")
-        if self.function:
+        if self.probe.custom:
             return Refusal("the target is a function")
         if isinstance(self.stages, LayerStages):
             return Refusal("it is looked for from the input only")
@@ -129,27 +121,23 @@ class Structures:
         refusal = self._no_exact()
         if refusal is not None:
             return refusal
-        head = self.head()
+        head = self.probe.head
         assert isinstance(head, TargetHead)
         most = scheme.max_evals
         if self.options.method != "exact":
             most = min(most, int(_REGIONS * (0.01 / scheme.rtol) ** (2 / 3)))
-        form = self._remembered(
-            f"regions {most}",
-            lambda forward, stop, start, fixed, known: self._counted(
-                piecewise_linear(self.backend, self.model, forward, stop, start, fixed, known), most
-            ),
-        )
+        form = self._remembered(f"regions {most}", partial(self._counted, most))
         if isinstance(form, Refusal):
             return form
         return Regional(form, partial(head, self.backend), head.value == "output", most, scheme, results)
 
-    def _counted(self, form: Any, most: int) -> Any:
-        """Return the form where at least half of some samples have few regions; to find out takes forwards alone."""
+    def _counted(self, most: int, forward: Any, stop: Any, start: Any, fixed: Any, known: Any) -> Any:
+        """Find the regions, if at least half of some samples have few of them; to count them takes forwards alone."""
+        form = piecewise_linear(self.backend, self.model, forward, stop, start, fixed, known)
         if isinstance(form, Refusal) or self.options.method == "exact":
             return form
-        stage, stop, start, fixed = self._few(_TRIED)
-        counts = form.regions(stop, start, fixed, most=most, rows=self.sizer(stage.stop).rows).counts
+        _, *ends = self._few(_TRIED)
+        counts = form.regions(*ends, most=most, rows=self.probe.sizer.rows).counts
         return form if 2 * np.count_nonzero(counts) >= len(counts) else Refusal("it has too many linear regions")
 
     def _hoist(self, scheme: Fixed | Adaptive | Expected, paths: int) -> Hoist | None:
@@ -161,9 +149,7 @@ class Structures:
                 self.notes.append(f"prefix= is not used: {prefix.reason}")
             return None
         self.notes.append("the affine part before the first nonlinear operation ran once per sample")
-        stage = self.stages(np.arange(1))
-        hoist = Hoist(self.backend, prefix, self.sizer(stage.stop))
-        return Hoist(self.backend, prefix, self.sizer(hoist(stage).stop))
+        return Hoist(self.backend, prefix, self.sizer(prefix.frontier_floats))
 
     def _prefix(self, scheme: Fixed | Adaptive | Expected, paths: int, explicit: Any) -> Any:
         if isinstance(scheme, Expected):
@@ -178,9 +164,7 @@ class Structures:
         evaluations = paths * max(0, expected - _ENDS)
         found = self._remembered(
             f"prefix {explicit if explicit is None or isinstance(explicit, str) else id(explicit)}",
-            lambda forward, stop, start, fixed, known: find_prefix(
-                self.backend, self.model, forward, stop, start, fixed, evaluations, explicit, known
-            ),
+            partial(find_prefix, self.backend, self.model, evaluations=evaluations, explicit=explicit),
         )
         if found and isinstance(scheme, Adaptive) and explicit is None and found.share < _NEARLY_ALL:
             return Refusal("the part behind it is too large a part of the model for more evaluations of it")
@@ -194,7 +178,7 @@ class Structures:
         if isinstance(known, Refusal):
             return known
         stage, stop, start, fixed = self._one
-        self._found[what] = found = find(stage.forward, stop, start, fixed, known)
+        self._found[what] = found = find(stage.forward, stop, start, fixed, known=known)
         lasting = not isinstance(found, Refusal) or found.lasting
         if lasting and not getattr(self.model, "training", False):  # eval() may open what training mode closes
             self.memory[self._key(what)] = found

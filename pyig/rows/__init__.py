@@ -19,6 +19,7 @@ from pyig.rows.host import HostRows as HostRows
 from pyig.rows.host_cells import HostCells as HostCells
 from pyig.rows.paths import Ends as Ends
 from pyig.rows.paths import Slots as Slots
+from pyig.rows.paths import row_floats as row_floats
 from pyig.rows.results import Results as Results
 
 

@@ -51,10 +51,10 @@ class DeviceRows:
 
     def finish(self, paths: Ints, scales: Floats) -> None:
         """Add the integrals times (x - x') and the scale of their path to their results; free the slots."""
-        backend, rows = self._backend, self._ends.result_rows[paths]
-        steps = [backend.cast_like(b, t[0]) - backend.cast_like(a, t[0])
-                 for a, b, t in zip(*self._rows(paths), self._results.tensors, strict=True)]  # fmt: skip
-        for layer, parts in enumerate(zip(*self.integrals(paths), strict=True)):
+        cast, rows, found = self._backend.cast_like, self._ends.result_rows[paths], self.integrals(paths)
+        ends = zip(*self._rows(paths), found, strict=True)
+        steps = [cast(stop, layers[0]) - cast(start, layers[0]) for start, stop, layers in ends]
+        for layer, parts in enumerate(zip(*found, strict=True)):
             self._results.add(layer, rows, [part * step for part, step in zip(parts, steps, strict=True)], scales)
 
     def integrals(self, paths: Ints) -> list[list[Tensor]]:

@@ -5,7 +5,6 @@ With z = A x + b, the attributions of x are (x - x') times A^T times the integra
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,8 +49,8 @@ class Pullback:
     @cached_property
     def rows(self) -> int:
         """How many paths are pulled back at a time."""
-        floats = self.prefix.frontier_floats + sum(math.prod(leaf.shape[1:]) for leaf in self.ends.stop)
-        return max(1, min(_MOST_ROWS, int(_CHUNK // floats)))
+        floats = self.prefix.frontier_floats + self.ends.floats
+        return max(1, min(_MOST_ROWS, _CHUNK // floats))
 
     def _part(self, paths: Ints, gradient: Tensor) -> list[Tensor]:
         take, ends = self.backend.take, self.ends

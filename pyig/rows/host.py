@@ -91,12 +91,7 @@ class HostRows:
 
     def norms(self) -> tuple[Floats, Floats, Floats]:
         """Return per result: the sum, the L1 norm, and the L1 distance of the first and last weight row."""
-        sums, sizes, distances = (np.zeros(self._ends.results) for _ in range(3))
-        for total in self._results:
-            sums += total[:, 0].sum(axis=1)
-            sizes += _core.l1(np.ascontiguousarray(total[:, 0]))
-            distances += _core.l1(total[:, 0] - total[:, -1])
-        return sums, sizes, distances
+        return host_norms([[total[:, layer] for layer in range(self._layers)] for total in self._results])
 
     def _closed(self, paths: Ints) -> list[Floats]:
         """Take the totals of these paths (n, L, features) out of their slots."""
@@ -105,6 +100,17 @@ class HostRows:
         for total in self._totals:
             total[slots] = 0.0
         return found
+
+
+def host_norms(leaves: Sequence[Sequence[NDArray[Any]]]) -> tuple[Floats, Floats, Floats]:
+    """Return the sum, the L1 norm, and the L1 distance of the first and last of the weight rows (results, features)."""
+    sums, sizes, distances = (np.zeros(len(leaves[0][0])) for _ in range(3))
+    for first, *others in leaves:
+        sums += first.sum(axis=1, dtype=np.float64)
+        sizes += _core.l1(np.ascontiguousarray(first))
+        if others:
+            distances += _core.l1(first - others[-1])
+    return sums, sizes, distances
 
 
 def matrix(leaf: NDArray[Any]) -> NDArray[Any]:

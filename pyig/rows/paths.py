@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +36,11 @@ class Ends:
         """Number of results."""
         return int(self.result_rows.max()) + 1 if len(self.result_rows) else 0
 
+    @property
+    def floats(self) -> int:
+        """Numbers in a row of all leaves together."""
+        return row_floats(self.stop)
+
     def of(self, paths: Ints, places: Ints) -> Ends:
         """Return the ends of some paths; their results go to new places."""
         return replace(
@@ -42,6 +49,11 @@ class Ends:
             stop_rows=self.stop_rows[paths],
             result_rows=places[self.result_rows[paths]],
         )
+
+
+def row_floats(leaves: Sequence[Tensor]) -> int:
+    """Return how many numbers a row of all leaves together has."""
+    return sum(math.prod(map(int, leaf.shape[1:])) for leaf in leaves)
 
 
 class Slots:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pyig import _core
 from pyig.contracts import Backend, Floats, Ints, Tensor
-from pyig.rows.host import matrix
+from pyig.rows.host import host_norms, matrix
 
 
 class Results:
@@ -28,9 +25,7 @@ class Results:
 
     def __init__(self, backend: Backend, like: Sequence[Tensor], count: int, weight_rows: int) -> None:
         self._backend, self._like, self._count = backend, like, count
-        self._layers: list[list[Tensor] | None] = [
-            None
-        ] * weight_rows  # of a layer: its leaves, once there is something
+        self._layers: list[list[Tensor] | None] = [None] * weight_rows  # each by leaf, once there is something
 
     @property
     def tensors(self) -> list[list[Tensor]]:
@@ -57,25 +52,14 @@ class Results:
 
     def norms(self) -> tuple[Floats, Floats, Floats]:
         """Return per result: the sum, the L1 norm, and the L1 distance of the first and last weight row."""
-        leaves = self.tensors
-        if all(self._backend.on_host(layer) for leaf in leaves for layer in leaf):
-            view = self._backend.to_numpy
-            return self._host_norms([[np.ascontiguousarray(matrix(view(layer))) for layer in leaf] for leaf in leaves])
-        sums, sizes = self._over(lambda a, _: a), self._over(lambda a, _: abs(a))
-        distances = self._over(lambda a, b: abs(a - b)) if len(self._layers) > 1 else np.zeros(self._count)
-        return sums, sizes, distances
+        backend, leaves = self._backend, self.tensors
+        if all(backend.on_host(layer) for layers in leaves for layer in layers):  # the core needs no temporary rows
+            return host_norms([[matrix(backend.to_numpy(layer)) for layer in layers] for layers in leaves])
 
-    def _over(self, of: Callable[[Tensor, Tensor], Tensor]) -> Floats:
-        total = np.zeros(self._count)
-        for layers in self.tensors:
-            total += np.asarray(self._backend.to_numpy(self._backend.row_sum(of(layers[0], layers[-1]))), np.float64)
-        return total
+        def over(of: Callable[[Tensor, Tensor], Tensor]) -> Floats:
+            parts = [backend.to_numpy(backend.row_sum(of(layers[0], layers[-1]))) for layers in leaves]
+            total: Floats = np.sum([np.asarray(part, dtype=np.float64) for part in parts], axis=0)
+            return total
 
-    def _host_norms(self, rows: list[list[NDArray[Any]]]) -> tuple[Floats, Floats, Floats]:
-        """Return the same from host memory, where the compiled core needs no temporary rows."""
-        sums, sizes, distances = (np.zeros(self._count) for _ in range(3))
-        for first, *_, last in [[layers[0], *layers] for layers in rows]:
-            sums += first.sum(axis=1, dtype=np.float64)
-            sizes += _core.l1(first)
-            distances += 0.0 if last is first else _core.l1(first - last)
-        return sums, sizes, distances
+        distances = over(lambda a, b: abs(a - b)) if len(self._layers) > 1 else np.zeros(self._count)
+        return over(lambda a, _: a), over(lambda a, _: abs(a)), distances

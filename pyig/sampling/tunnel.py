@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.monitor import Monitor
+from pyig.rows import row_floats
 from pyig.sampling.noise import Noise, read_deviations
 from pyig.sampling.request import Explainer, Request, plain
 from pyig.sampling.tally import KINDS, Tally
 from pyig.streams import entropy, generator, stream
-from pyig.targets import parse
+from pyig.targets import fetched, parse
 
 _ROWS, _BYTES = 4096, 1 << 25  # of one call: enough to fill its batches, however many draws there are
 
@@ -176,7 +176,7 @@ def _settled(target: Any, inputs: Inputs, clean: Explanation) -> Any:
     """Return the target with the predicted classes of the input without noise in the place of their names."""
     if callable(target):
         return target
-    parsed = parse(_plain(inputs, target), inputs.samples)
+    parsed = parse(fetched(inputs.backend, target), inputs.samples)
     named = parsed.kind in ("default", "predicted", "top")
     return clean.targets if named else plain(target, parsed)
 
@@ -184,17 +184,12 @@ def _settled(target: Any, inputs: Inputs, clean: Explanation) -> Any:
 def _tiled(contrast: Any, inputs: Inputs) -> Any:
     if contrast is None:
         return None
-    return plain(contrast, parse(_plain(inputs, contrast), inputs.samples, name="contrast"))
-
-
-def _plain(inputs: Inputs, target: Any) -> Any:
-    backend = inputs.backend
-    return backend.to_numpy(target) if backend.is_tensor(target) and hasattr(target, "shape") else target
+    return plain(contrast, parse(fetched(inputs.backend, contrast), inputs.samples, name="contrast"))
 
 
 def _chunk(inputs: Inputs, clean: Explanation) -> int:
     """Return how many draws one call takes: a number that follows from the input alone."""
-    floats = sum(math.prod(leaf.shape[1:]) for leaf in inputs.leaves)
+    floats = row_floats(inputs.leaves)
     floats += sum(leaf[0].size for leaf in tree.flatten(clean.attributions)[0])
     return max(1, int(min(_ROWS, _BYTES // (8 * max(1, floats)))) // max(1, clean.values.size))
 
