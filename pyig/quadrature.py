@@ -197,6 +197,18 @@ def _spread(n: int) -> Ints:
     return order
 
 
+def sigmoid(odds: Floats) -> Floats:
+    """Return the probability of log-odds."""
+    with np.errstate(over="ignore"):
+        found: Floats = 1.0 / (1.0 + np.exp(-odds))
+    return found
+
+
+def sigmoid_slope(odds: Floats) -> Floats:
+    """Return its derivative, which keeps its digits where the probability is 1."""
+    return sigmoid(odds) * sigmoid(-odds)
+
+
 class AdaptivePlan:
     """The compiled planner of the adaptive scheme, in the plan's words.
 
@@ -298,8 +310,6 @@ class AdaptivePlan:
         told = self._planner.record(path) if self.n_evals[path] else ()
         table: Floats = np.array(told, dtype=np.float64).reshape(-1, 4)
         if self._log_odds:
-            with np.errstate(over="ignore"):
-                p = 1.0 / (1.0 + np.exp(-table[:, 1]))
-                q = 1.0 / (1.0 + np.exp(table[:, 1]))
-            table[:, 1], table[:, 2] = p, p * q * table[:, 2]
+            odds = table[:, 1].copy()
+            table[:, 1], table[:, 2] = sigmoid(odds), sigmoid_slope(odds) * table[:, 2]
         return table

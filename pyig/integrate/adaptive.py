@@ -13,10 +13,9 @@ import numpy as np
 
 from pyig.contracts import Floats, Ints
 from pyig.integrate.evaluation import Evaluator, Paths
-from pyig.integrate.log_odds import sigmoid
 from pyig.integrate.loop import Integrals
 from pyig.integrate.rounding import rounding
-from pyig.quadrature import AdaptivePlan
+from pyig.quadrature import AdaptivePlan, sigmoid
 from pyig.rows import cells_for
 
 _LEAST_STEPS = 5
@@ -69,8 +68,7 @@ class AdaptiveRun:
 
     def __init__(self, scheme: Adaptive, evaluator: Evaluator, paths: Paths) -> None:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
-        floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
-        most_rows = scheme.max_evals + _ROW_BYTES // (8 * max(1, floats))
+        most_rows = scheme.max_evals + _ROW_BYTES // (8 * max(1, paths.ends.floats))
         noise = max(rounding(leaf) for leaf in paths.ends.stop)
         self._plan = AdaptivePlan(
             len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise

@@ -13,6 +13,7 @@ from pyig.integrate.batching import Sizer
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
 from pyig.integrate.stages import Stage
+from pyig.rows import Ends as PathEnds
 from pyig.rows import Results
 
 _MOST_CALLS = 8  # a forward and a backward alone need less memory than the sizer counts with
@@ -75,21 +76,12 @@ class Early:
 
     def __call__(self, stage: Stage) -> Stage:
         """Return the stage with its ends, where there is one baseline and they fit into memory."""
-        baselines, count = stage.start_row.shape
-        if baselines > 1 or count > _MOST_CALLS * self.sizer.rows:
+        start_rows, *others = stage.start_row
+        if others or len(start_rows) > _MOST_CALLS * self.sizer.rows:
             return stage
-        start_rows = stage.start_row[0]
-        shared = bool((start_rows == start_rows[0]).all())
-        stop, start, fixed = (
-            [some_rows(self.backend, leaf, rows) for leaf in leaves]
-            for leaves, rows in (
-                (stage.stop, stage.stop_row),
-                (stage.start, start_rows[:1] if shared else start_rows),
-                (stage.fixed, stage.stop_row),
-            )
-        )
         try:
-            return replace(stage, ends=self.form.evaluate(stop, start, fixed))
+            found = _evaluated(self.backend, self.form, stage, stage.fixed, start_rows, stage.stop_row)
+            return replace(stage, ends=found)
         except Exception as error:
             if not self.backend.is_out_of_memory(error):
                 raise
@@ -101,7 +93,7 @@ class ExactRun:
     """One block in closed form; in the framework's own tensors, since there is next to nothing to reduce."""
 
     def __init__(self, scheme: Exact, evaluator: Evaluator, paths: Paths) -> None:
-        self._form, self._ends, self._evaluator, self._paths = scheme.form, scheme.ends, evaluator, paths
+        self._form, self._known, self._evaluator, self._paths = scheme.form, scheme.ends, evaluator, paths
         ends = paths.ends
         self._shares = np.bincount(ends.result_rows, minlength=ends.results)
         self._results = Results(evaluator.backend, ends.stop, ends.results, 1)
@@ -115,10 +107,13 @@ class ExactRun:
 
         def attempt(rows: int) -> tuple[Ints, list[Tensor]]:
             own = np.arange(self._done, min(self._done + rows, len(self._paths)))
-            if self._ends is not None:
+            if self._known is not None:
                 own = np.arange(len(self._paths))
             self._evaluator.sizer.trying(len(own))
-            found = self._evaluate(own) if self._ends is None else self._ends
+            found = self._known
+            if found is None:
+                start_rows, stop_rows = ends.start_rows[own], ends.stop_rows[own]
+                found = _evaluated(backend, self._form, ends, self._paths.fixed, start_rows, stop_rows)
             index = [backend.from_numpy(flat[own], ends.stop[0]) for flat in self._paths.index]
             return own, found.attributions(*index)
 
@@ -147,16 +142,20 @@ class ExactRun:
             records=lambda: [np.zeros((0, 4))] * self._paths.ends.results,
         )
 
-    def _evaluate(self, own: Ints) -> Ends:
-        ends, backend = self._paths.ends, self._evaluator.backend
-        start_rows = ends.start_rows[own]
-        shared = bool((start_rows == start_rows[0]).all())  # then the form runs the baseline once
-        stop = [some_rows(backend, leaf, ends.stop_rows[own]) for leaf in ends.stop]
-        start = [some_rows(backend, leaf, start_rows[:1] if shared else start_rows) for leaf in ends.start]
-        return self._form.evaluate(stop, start, [some_rows(backend, t, ends.stop_rows[own]) for t in self._paths.fixed])
 
+def _evaluated(
+    backend: Backend, form: ClosedForm, ends: Stage | PathEnds, fixed: list[Tensor], start_rows: Ints, stop_rows: Ints
+) -> Ends:
+    """Evaluate the form at both ends of some paths; a baseline that all of them share is run once."""
+    shared = bool((start_rows == start_rows[0]).all())
 
-def some_rows(backend: Backend, leaf: Tensor, rows: Ints) -> Tensor:
-    """Return some rows, without a copy where they are all; the form writes to none of them."""
-    whole = len(rows) == int(leaf.shape[0]) and np.array_equal(rows, np.arange(len(rows)))
-    return leaf if whole else backend.take(leaf, rows)
+    def taken(leaves: Sequence[Tensor], rows: Ints) -> list[Tensor]:
+        # Without a copy where they are all: the form writes to none of them.
+        whole = np.array_equal(rows, np.arange(len(rows)))
+        return [leaf if whole and len(rows) == int(leaf.shape[0]) else backend.take(leaf, rows) for leaf in leaves]
+
+    return form.evaluate(
+        taken(ends.stop, stop_rows),
+        taken(ends.start, start_rows[:1] if shared else start_rows),
+        taken(fixed, stop_rows),
+    )

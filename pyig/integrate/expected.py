@@ -94,8 +94,7 @@ class ExpectedRun:
         self._design = scheme.design
         self._samples = paths.fan.shape[1] // scheme.baselines
         numbers = paths.samples[paths.fan[0, :: scheme.baselines]]
-        floats = sum(int(np.prod(leaf.shape[1:], dtype=np.int64)) for leaf in paths.ends.stop)
-        replicates = int(np.clip(_REPLICATE_FLOATS // max(1, floats), 2, _MOST_REPLICATES))
+        replicates = int(np.clip(_REPLICATE_FLOATS // max(1, paths.ends.floats), 2, _MOST_REPLICATES))
         self._draws = draw(self._design, scheme.baselines, replicates, scheme.seed, numbers)
         self._rows = rows_for(evaluator.backend, paths.ends, weight_rows=1)
         self._spread = rows_for(evaluator.backend, paths.ends, replicates) if self._design.has_spread else None

@@ -17,7 +17,7 @@ from pyig.contracts import Floats, Ints, Tensor
 from pyig.integrate.evaluation import Evaluator, Pairs, Paths
 from pyig.integrate.fixed import Fixed, FixedRun
 from pyig.integrate.loop import Integrals
-from pyig.quadrature import Batch, make_rule
+from pyig.quadrature import Batch, make_rule, sigmoid, sigmoid_slope
 from pyig.rows import joined
 
 MOST_NODES = 1024
@@ -75,7 +75,7 @@ class LogOddsRun(FixedRun):
         rule = self._scheme.rule
         for rows in self._waiting:
             if rows is not None:
-                steep = _slope(self._odds[rows.paths, rows.nodes])
+                steep = sigmoid_slope(self._odds[rows.paths, rows.nodes])
                 self._add(rows, np.stack([rule.weights[rows.nodes], rule.half_weights[rows.nodes]]) * steep)
         return super().close()
 
@@ -83,7 +83,7 @@ class LogOddsRun(FixedRun):
         slopes = self._rows.add(rows.grads, rows.paths, np.ascontiguousarray(weights))
         odds, alphas = self._odds[rows.paths, rows.nodes], self._scheme.rule.nodes[rows.nodes]
         slope = self._evaluator.checked(self._paths, (rows.paths, alphas), odds, slopes)
-        self._note(rows.paths, rows.nodes, sigmoid(odds), _slope(odds) * slope)
+        self._note(rows.paths, rows.nodes, sigmoid(odds), sigmoid_slope(odds) * slope)
 
     def _with_waiting(self, target: int, new: _Rows) -> _Rows:
         old = self._waiting[target]
@@ -135,7 +135,7 @@ def log_odds_weights(odds: Floats) -> Floats:
             continue
         weights, lagrange = _fine(n, layer == 1)
         with np.errstate(invalid="ignore"):
-            out[layer][:, columns] = (_slope(odds[:, columns] @ lagrange.T) * weights) @ lagrange
+            out[layer][:, columns] = (sigmoid_slope(odds[:, columns] @ lagrange.T) * weights) @ lagrange
     return out
 
 
@@ -155,16 +155,3 @@ def _fine(n: int, half: bool) -> tuple[Floats, Floats]:
     met = hit.any(axis=1)
     lagrange[met] = hit[met]
     return fine.weights, lagrange
-
-
-def sigmoid(odds: Floats) -> Floats:
-    """Return the probability of log-odds."""
-    with np.errstate(over="ignore"):
-        found: Floats = 1.0 / (1.0 + np.exp(-odds))
-    return found
-
-
-def _slope(odds: Floats) -> Floats:
-    with np.errstate(over="ignore"):
-        found: Floats = 1.0 / ((1.0 + np.exp(-odds)) * (1.0 + np.exp(odds)))
-    return found

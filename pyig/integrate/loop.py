@@ -52,9 +52,14 @@ class Integrals:
 
     def of(self, backend: Backend, rows: Ints) -> Integrals:
         """Return some of the results."""
+
+        def records() -> list[Floats]:
+            every = self.records()
+            return [every[row] for row in rows]
+
         return Integrals(
             attributions=[backend.take(leaf, rows) for leaf in self.attributions],
-            records=lambda: [record for row, record in enumerate(self.records()) if row in set(rows.tolist())],
+            records=records,
             **{name: getattr(self, name)[rows] for name in _NUMBERS},
         )
 

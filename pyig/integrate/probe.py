@@ -17,6 +17,7 @@ from pyig.heads import CustomHead, TargetHead
 from pyig.integrate.batching import Sizer
 from pyig.integrate.monitor import Monitor
 from pyig.integrate.stages import Stage
+from pyig.rows import joined
 from pyig.targets import Target
 
 _FEW = 8  # inputs that tell logits from probabilities
@@ -161,7 +162,7 @@ class Probe:
                 continue
             parts.append(outputs)
             done += int(outputs.shape[0])
-        return parts[0] if len(parts) == 1 else self.backend.concat(parts)
+        return joined(self.backend, parts)
 
     def _outputs(self, stage: Stage, ends: Sequence[Tensor], rows: Ints, fixed_rows: Ints | None) -> Tensor:
         self.sizer.trying(len(rows))

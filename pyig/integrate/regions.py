@@ -97,7 +97,7 @@ class Regional:
 
     def in_log_odds(self, log_odds: bool) -> Regional:
         """Return the scheme for a head that gives log-odds to the adaptive rest."""
-        return replace(self, rest=replace(self.rest, log_odds=log_odds))
+        return replace(self, rest=self.rest.in_log_odds(log_odds))
 
     def begin(self, evaluator: Evaluator, paths: Paths) -> RegionalRun:
         """Start on a block."""
@@ -148,11 +148,10 @@ class RegionalRun:
             begun=np.where(done, self._each, 0),
             records=lambda: [self._records.get(row, np.zeros((0, 4))) for row in range(len(done))],
         )
-        return (
-            found
-            if self._rest is None
-            else merged(self._evaluator.backend, found, self._rest[0], self._rest[1].close())
-        )
+        if self._rest is None:
+            return found
+        left, rest = self._rest
+        return merged(self._evaluator.backend, found, left, rest.close())
 
     def _integrate(self, results: Ints) -> None:
         """Integrate what has few regions among some results; put the others aside."""
