@@ -69,5 +69,6 @@ $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-build-isolation --editable ".[torch,$(TENSORFLOW),notebook,test,peers,dev]"
-	$(PINNED) --no-deps tf-keras  # it asks for `tensorflow` by name, which tensorflow-cpu is not
+	# These ask for `tensorflow` by name, which tensorflow-cpu is not, or for versions long gone.
+	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk
 	touch $@

@@ -1,0 +1,65 @@
+"""Models on disk: a path in, something that can be explained out.
+
+Opening never runs code from the file unless ``trust=True`` says that its origin is trusted.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pyig.artifacts.artifact import Artifact as Artifact
+from pyig.artifacts.artifact import Problem as Problem
+from pyig.errors import InputError
+from pyig.registry import Registry
+
+OPENERS = (
+    Registry(  # asked in this order: `recognises(path)` imports no framework, `open(path, *, trust, **options)` may
+        "artifact",
+        {
+            "package": "pyig.artifacts.package_file:PackageOpener",
+            "metadata": "pyig.artifacts.metadata_model:MetadataOpener",
+            "saved_model": "pyig.artifacts.saved_model:SavedModelOpener",
+            "keras": "pyig.artifacts.keras_file:KerasOpener",
+            "torch": "pyig.artifacts.torch_file:TorchOpener",
+        },
+        group="pyig.artifacts",
+    )
+)
+
+
+def load(path: str | os.PathLike[str], kind: str | None = None, *, trust: bool = False, **options: Any) -> Artifact:
+    """Open a model on disk.
+
+    Parameters
+    ----------
+    path : path
+        A ``.keras`` or ``.h5`` file, a SavedModel directory (with or without ``explanation_metadata.json``), a
+        directory with ``package.py``, or a torch file.
+    kind : str, optional
+        A row of `OPENERS`, where the path cannot tell.
+    trust : bool, default False
+        Allow code that comes with the artifact to run: ``package.py``, lambdas, pickles. Only for files whose origin
+        is trusted as one's own code is.
+    **options
+        Passed to the opener, such as ``signature="serving_default"``.
+
+    Raises
+    ------
+    InputError
+        When nothing here can read the path.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise InputError(f"expected a file or directory; {str(place)!r} does not exist")
+    names = list(OPENERS) if kind is None else [kind]
+    for name in names:
+        opener = OPENERS[name]
+        if kind is not None or opener.recognises(place):
+            artifact: Artifact = opener.open(place, trust=trust, **options)
+            return artifact
+    raise InputError(
+        f"expected a .keras, .h5, .pt2, .pt or .safetensors file, a SavedModel directory, or one with package.py; "
+        f"got {str(place)!r}"
+    )
