@@ -147,7 +147,20 @@ class SavedModel:
         """
         from pyig.artifacts.saved_model_cutting import Cutting
 
-        return Cutting(self, signature, inputs).cut(encoded or {}, output)
+        chosen = None if inputs is not None and not self.signatures else self.signature(signature)
+        cutting = Cutting(self.graph(signature), chosen, inputs, self._aliases(chosen), self.loaded)
+        return cutting.cut(encoded or {}, output)
+
+    def _aliases(self, signature: Signature | None) -> dict[str, str]:
+        """Return the keys of a signature, and the names that the file gives its tensors outside the function."""
+        if signature is None:
+            return {}
+        written = self.description.signatures[signature.key]
+        aliases: dict[str, str] = {}
+        for inside, outside in ((signature.inputs, written.inputs), (signature.outputs, written.outputs)):
+            for key, tensor in inside.items():
+                aliases |= dict.fromkeys((key, outside[key].tensor_name), tensor.tensor_name)
+        return aliases
 
     def _named(self, signature: Signature) -> Signature:
         """Give the tensors of a TF2 signature the names that they have inside, where they can be found."""

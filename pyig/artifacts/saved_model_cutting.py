@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from pyig.artifacts.saved_model_cut import Cut
+from pyig.artifacts.saved_model_graph import FlatGraph
 from pyig.artifacts.signatures import Signature, Tensor
 from pyig.artifacts.tensor_names import find
 from pyig.errors import InputError, ModelError, unknown
@@ -18,24 +19,32 @@ class Cutting:
 
     Parameters
     ----------
-    model : SavedModel
+    graph : FlatGraph
         What is cut.
-    key : str, optional
-        Signature, where not the one in use.
+    signature : Signature, optional
+        Its inputs and outputs; None where it has names of tensors alone.
     inputs : dict of str, optional
         Tensors to feed, in place of the signature's inputs.
+    aliases : dict of str
+        Other names of tensors than those in the graph.
+    keep : object
+        What must live as long as the cut.
     """
 
-    def __init__(self, model: Any, key: str | None, inputs: Mapping[str, str] | None) -> None:
-        self._model = model
-        self._graph = model.graph(key)
-        flat_only = model.description.flat and not model.signatures
-        self._signature: Signature | None = None if flat_only else model.signature(key)
-        self._aliases = self._all_aliases()
+    def __init__(
+        self,
+        graph: FlatGraph,
+        signature: Signature | None,
+        inputs: Mapping[str, str] | None,
+        aliases: Mapping[str, str],
+        keep: Any,
+    ) -> None:
+        self._graph = graph
+        self._signature = signature
+        self._aliases = dict(aliases)
+        self._keep = keep
         if inputs is None:
-            if self._signature is None:
-                model.signature(key)  # says that there is none
-            inputs = {} if self._signature is None else {k: t.tensor_name for k, t in self._signature.inputs.items()}
+            inputs = {} if signature is None else {k: t.tensor_name for k, t in signature.inputs.items()}
         self._inputs = {name: self._input(name, tensor) for name, tensor in inputs.items()}
 
     def cut(self, encoded: Mapping[str, str], output: str | None) -> Cut:
@@ -66,24 +75,13 @@ class Cutting:
             defaults={**self._placeholder_defaults(), **{k: v for k, v in defaults.items() if k in self._inputs}},
             notes=self._notes(),
             _graph=self._graph,
-            _keep=self._model.loaded,
+            _keep=self._keep,
         )
 
     def _notes(self) -> tuple[str, ...]:
         stripped = self._graph.stripped
         said = f"custom gradients in the model: {stripped}; the gradient of what is computed there is used instead"
         return (said,) if stripped else ()
-
-    def _all_aliases(self) -> dict[str, str]:
-        """Return the keys of the signature, and the names that the file gives its tensors outside the function."""
-        if self._signature is None:
-            return {}
-        written = self._model.description.signatures[self._signature.key]
-        aliases: dict[str, str] = {}
-        for inside, outside in ((self._signature.outputs, written.outputs), (self._signature.inputs, written.inputs)):
-            for key, tensor in inside.items():
-                aliases |= dict.fromkeys((key, outside[key].tensor_name), tensor.tensor_name)
-        return aliases
 
     def _input(self, name: str, tensor: str) -> Tensor:
         full = (
