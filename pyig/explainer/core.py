@@ -135,6 +135,9 @@ class IntegratedGradients:
             Whether NaN or infinity on the path is an error, or stays in the result.
         allow_unused : bool, default False
             Give zeros for an input that the output does not depend on, instead of an error.
+        repeatable : bool, default False
+            The result depends on the arguments alone, to the last bit: not on how fast the machine is just now, nor on
+            what earlier calls have learnt of the model, which this call looks at anew. Calls cost more for it.
 
         Returns
         -------
@@ -190,11 +193,17 @@ class IntegratedGradients:
         return self._backend
 
     def _run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
-        session = Session(self.backend_for(x), self.model, self.output, self._memory)
-        return session.run(x, baselines, target, options, record)
+        if options.repeatable:  # compiled functions are kept by the backend, so it is a new one as well
+            backend, memory = self._choose_new(tree.flatten(x)[0]), {}
+        else:
+            backend, memory = self.backend_for(x), self._memory
+        return Session(backend, self.model, self.output, memory).run(x, baselines, target, options, record)
 
     def _choose(self, leaves: list[Any]) -> Backend:
         """Choose by model and input; the chosen backend stays, with whatever it compiled, while the choice does."""
-        chosen = backends.choose(self.model, leaves, self._backend_name, self._gradient)
+        chosen = self._choose_new(leaves)
         same = self._backend is not None and type(chosen) is type(self._backend)
         return self._backend if same and self._backend is not None else chosen
+
+    def _choose_new(self, leaves: list[Any]) -> Backend:
+        return backends.choose(self.model, leaves, self._backend_name, self._gradient)

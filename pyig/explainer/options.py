@@ -43,6 +43,7 @@ class Options:
     cancel: Any = None
     nan_policy: str = "raise"
     allow_unused: bool = False
+    repeatable: bool = False
 
     @classmethod
     def read(cls, given: dict[str, Any]) -> Options:

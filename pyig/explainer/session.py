@@ -166,6 +166,8 @@ class Session:
         fresh = Sizer(options.batch_size, 4 * floats, host)
         if options.batch_size != "auto":
             return fresh
+        if options.repeatable:
+            fresh.only(fresh.rows)
         learnt: Sizer = self._memory.setdefault(("rows", floats, host), fresh)
         return learnt
 
