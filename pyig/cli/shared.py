@@ -1,0 +1,119 @@
+"""What the subcommands share: options of artifacts and explanations, and how results are said."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+ARTIFACT = "a .keras or .h5 file, a SavedModel directory, a directory with package.py, or a torch file"
+ROWS = ".csv, .tsv, .json, .jsonl or .parquet"
+
+
+def command(commands: Any, name: str, words: str, examples: str) -> argparse.ArgumentParser:
+    """Add a subcommand with a help text and examples."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=words,
+        description=f"{words[0].upper()}{words[1:]}.",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def add_artifact(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how to open an artifact."""
+    group = parser.add_argument_group("the artifact")
+    group.add_argument("--kind", help="what it is, where its path cannot tell")
+    group.add_argument("--signature", help="of a SavedModel; default: its metadata's, or serving_default")
+    group.add_argument("--trust", action="store_true", help="run code that comes with it: package.py, lambdas, pickles")
+
+
+def open_artifact(options: argparse.Namespace, path: str | None = None) -> Any:
+    """Open the artifact that the options name."""
+    from pyig.artifacts import load
+
+    extra = {} if options.signature is None else {"signature": options.signature}
+    return load(path or options.artifact, options.kind, trust=options.trust, **extra)
+
+
+def add_explanation(parser: argparse.ArgumentParser) -> None:
+    """Add the options of an explanation."""
+    group = parser.add_argument_group("the explanation (default: what the artifact asks for)")
+    group.add_argument("--target", help="output to explain: its name or number, predicted, or top3")
+    group.add_argument("--value", help="what F is: probability, log_probability, log_odds; default: the output")
+    group.add_argument("--baseline", help="zero, another name, a number, or a file of rows, which are averaged")
+    group.add_argument("--method", help="auto, adaptive, exact, expected, gausslegendre, riemann_trapezoid, ...")
+    group.add_argument("--n-steps", type=at_least(1), help="gradients per row of a fixed rule")
+    group.add_argument("--rtol", type=float, help="tolerance of the adaptive default (0.01)")
+    group.add_argument("--max-evals", type=at_least(1), help="most gradients per row (512)")
+    group.add_argument("--batch-size", type=at_least(1), help="most rows of one model call; default: by their width")
+
+
+def explain_options(options: argparse.Namespace, artifact: Any) -> dict[str, Any]:
+    """Return keyword arguments for `Artifact.explain`, those that were given."""
+    names = ("value", "method", "n_steps", "rtol", "max_evals", "batch_size")
+    found = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.baseline is not None:
+        found["baselines"] = _baseline(options.baseline, artifact)
+    return found
+
+
+def read_target(word: str | None, artifact: Any) -> Any:
+    """Turn a word into a target: a name of the artifact's outputs, a number, or what `explain` knows itself."""
+    if word is None or word in artifact.outputs:
+        return word
+    try:
+        return int(word)
+    except ValueError:
+        pass
+    if "," in word:
+        try:
+            return tuple(int(part) for part in word.split(","))
+        except ValueError:
+            pass
+    return word
+
+
+def _baseline(word: str, artifact: Any) -> Any:
+    try:
+        return float(word)
+    except ValueError:
+        pass
+    if Path(word).suffix and Path(word).is_file():
+        return read_table(word, artifact.columns)[0]
+    return word
+
+
+def read_table(
+    path: str, columns: Any, most: int | None = None, **options: Any
+) -> tuple[dict[str, Any], list[Any], int]:
+    """Read a whole file, or its first rows: a table, what is wrong with rows, and how many rows there are."""
+    from pyig.scale import Rows
+
+    rows = Rows(path, columns, **options)
+    chunk = next(rows.chunks(rows.count if most is None else min(most, rows.count)))
+    return chunk.table, chunk.faults, rows.count
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return the reader of a whole number that is not too small."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}; got {text}")
+        return value
+
+    number.__name__ = "whole number"  # argparse says: invalid whole number value
+    return number
+
+
+def say_json(data: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    print(json.dumps(data, indent=2, default=str))
