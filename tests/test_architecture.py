@@ -65,6 +65,7 @@ DOORS: dict[str, list[str]] = {  # heavy package -> the files that may import it
     "jax": ["backends/jax*.py"],
     "tf_keras": ["artifacts/*"],
     "explainable_ai_sdk": ["artifacts/*"],
+    "h5py": ["artifacts/*"],
     "pyarrow": ["scale/*"],
     "matplotlib": ["views/*"],
     "PIL": ["views/*"],
