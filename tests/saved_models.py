@@ -1,7 +1,7 @@
 """Models to save, and the same models as functions of what stands behind their encodings.
 
-Each `Case` has rows, and `direct`: the output and its gradient with respect to the encoded tensors, by the layers of the
-live model, to compare with what the file gives.
+Each `Case` has rows, and `direct`: the output and its gradient with respect to the encoded tensors, by the layers of
+the live model, to compare with what the file gives.
 """
 
 from __future__ import annotations

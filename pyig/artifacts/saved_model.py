@@ -15,10 +15,12 @@ from pyig.artifacts.signatures import Signature, Tensor
 from pyig.errors import InputError, ModelError, unknown
 
 if TYPE_CHECKING:
+    from pyig.artifacts.named import NamedArtifact
     from pyig.artifacts.saved_model_cut import Cut
     from pyig.artifacts.saved_model_graph import FlatGraph
 
 _DEFAULT = "serving_default"
+_OPTIONS = ("signature", "tags", "encoded", "output", "inputs", "columns", "output_names")
 _INLINED = "Func/"  # copies of arguments, which the inliner leaves behind
 
 
@@ -122,6 +124,7 @@ class SavedModel:
         output: str | None = None,
         signature: str | None = None,
         inputs: Mapping[str, str] | None = None,
+        gradient: bool = True,
     ) -> Cut:
         """Cut the model between its inputs and an output.
 
@@ -137,6 +140,8 @@ class SavedModel:
             Another signature than the one in use.
         inputs : dict of str, optional
             Names for tensors that are fed, in place of the signature's inputs: ``{"x": "x:0"}``.
+        gradient : bool, default True
+            Whether gradients are wanted; False also cuts where none reaches an input.
 
         Raises
         ------
@@ -149,7 +154,7 @@ class SavedModel:
 
         chosen = None if inputs is not None and not self.signatures else self.signature(signature)
         cutting = Cutting(self.graph(signature), chosen, inputs, self._aliases(chosen), self.loaded)
-        return cutting.cut(encoded or {}, output)
+        return cutting.cut(encoded or {}, output, gradient)
 
     def _aliases(self, signature: Signature | None) -> dict[str, str]:
         """Return the keys of a signature, and the names that the file gives its tensors outside the function."""
@@ -204,3 +209,36 @@ def _load(path: Path, tags: Sequence[str]) -> Any:
 def _tensor(tensor: Any) -> Tensor:
     shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
     return Tensor(tensor.name.removesuffix(":0"), tensor.name, tensor.dtype.name, shape)
+
+
+class SavedModelOpener:
+    """Opens SavedModel directories for `pyig.artifacts.load`."""
+
+    @staticmethod
+    def recognises(path: Path) -> bool:
+        """Tell whether there is a ``saved_model.pb`` in the directory."""
+        return (path / saved_model_file.NAME).is_file()
+
+    @staticmethod
+    def open(path: Path, *, trust: bool = False, **options: Any) -> NamedArtifact:
+        """Open a directory.
+
+        Parameters
+        ----------
+        path : Path
+        trust : bool
+            Load also what holds operations that read or write files or run other code.
+        signature, tags, encoded, output, inputs
+            As for `SavedModel.load` and `SavedModel.cut`.
+        columns, output_names
+            As for `NamedArtifact`.
+        """
+        from pyig.artifacts.cut_part import SavedModelSource
+        from pyig.artifacts.named import NamedArtifact
+
+        for name in options:
+            if name not in _OPTIONS:
+                raise unknown("option", name, _OPTIONS)
+        model = SavedModel.load(path, options.get("signature"), options.get("tags"), trust=trust)
+        source = SavedModelSource(model, options.get("encoded"), options.get("output"), options.get("inputs"))
+        return NamedArtifact("saved_model", path, source, options.get("columns"), options.get("output_names"))

@@ -14,6 +14,8 @@ from pyig.artifacts.saved_model_graph import FlatGraph
 from pyig.artifacts.signatures import Tensor
 from pyig.errors import InputError, InputTypeError, unknown
 
+_PASSING = ("Identity", "Reshape", "Squeeze")
+
 
 @dataclass(frozen=True, eq=False)
 class Cut:
@@ -44,6 +46,14 @@ class Cut:
     _graph: FlatGraph
     _keep: Any  # variables live as long as what was loaded
 
+    @property
+    def output_kind(self) -> str | None:
+        """``"probabilities"`` where the output comes straight from a softmax or sigmoid."""
+        operation = self._graph.by_name[self.output.tensor_name].op
+        while operation.type in _PASSING:
+            operation = operation.inputs[0].op
+        return "probabilities" if operation.type in ("Softmax", "Sigmoid") else None
+
     def encode(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the float tensors that gradients are taken to, by input name, one row per row of the inputs.
 
@@ -59,6 +69,30 @@ class Cut:
         if behind:
             found |= self._run(given, {name: self.encoded[name].tensor_name for name in behind})
         return {name: found[name] for name in self.encoded}
+
+    def encode_one(self, name: str, value: Any) -> Any:
+        """Return the tensor that stands for one input, for a value of that input or of the tensor itself.
+
+        Parameters
+        ----------
+        name : str
+            Of the input.
+        value : array
+            As the input takes it; or floats for an input of another dtype: then they are the tensor's own.
+        """
+        place = self.encoded[name]
+        array = np.asarray(value)
+        if array.dtype.kind == "f" and not self.inputs[name].floating:
+            return array
+        source = self.inputs[name].tensor_name
+        others = self._graph.reached([place.tensor_name], [source]) & {
+            tensor.tensor_name for tensor in self.inputs.values()
+        }
+        if others - {source}:
+            raise InputError(f"expected the baseline of {name!r} as floats: its encoding depends on other inputs too")
+        rank = 0 if self.inputs[name].shape is None else len(self.inputs[name].shape or ())
+        array = array[None] if array.ndim == rank - 1 else array
+        return self._run({name: as_tensor(array, self.inputs[name])}, {name: place.tensor_name})[name]
 
     def still(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs that `tail` needs besides the encoded ones, as tensors."""

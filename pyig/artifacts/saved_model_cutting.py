@@ -47,8 +47,8 @@ class Cutting:
             inputs = {} if signature is None else {k: t.tensor_name for k, t in signature.inputs.items()}
         self._inputs = {name: self._input(name, tensor) for name, tensor in inputs.items()}
 
-    def cut(self, encoded: Mapping[str, str], output: str | None) -> Cut:
-        """Find the tensors, check that gradients flow between them, and return the two parts."""
+    def cut(self, encoded: Mapping[str, str], output: str | None, gradient: bool = True) -> Cut:
+        """Find the tensors, check that gradients flow between them where they are wanted, and return the two parts."""
         names = {name: tensor.tensor_name for name, tensor in self._inputs.items()}
         end = self._output(output)
         reachable = self._graph.between(list(names.values()), end.tensor_name)
@@ -59,7 +59,7 @@ class Cutting:
             moves = tensor.floating and tensor.shape != () and tensor.tensor_name in reachable
             if name not in found and moves and tensor.tensor_name in beside:
                 found[name] = tensor
-        if not found:
+        if gradient and not found:
             raise self._nothing(reachable, end)
         stops = [tensor.tensor_name for tensor in found.values()]
         reached = self._graph.reached([end.tensor_name], [*stops, *names.values()])

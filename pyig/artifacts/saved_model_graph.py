@@ -27,6 +27,7 @@ _WRITES = ("Assign", "ResourceScatter", "ResourceApply", "Scatter", "LookupTable
 _SHAPES = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}
 _NO_GRADIENT = {"StopGradient", "PreventGradient"}
 _GRADIENT = "_gradient_op_type"
+_LOWER = "_lower_using_switch_merge"
 
 
 class FlatGraph:
@@ -110,17 +111,39 @@ def from_flat(loaded: Any, outputs: Iterable[str]) -> FlatGraph:
 
 
 def from_function(function: Any) -> FlatGraph:
-    """Inline a TF2 signature."""
-    from tensorflow.python.framework import convert_to_constants
+    """Inline a TF2 signature, or any other concrete function."""
+    outputs = [tensor.name for tensor in function.outputs]
+    kept = [tensor.name for tensor in (*function.inputs, *function.outputs)]
+    return _rebuilt(_inlined(function.graph.as_graph_def(), kept), function.graph.captures, outputs)
 
-    # The one piece of TensorFlow that inlines and leaves everything else as it is; there is no public way to it.
-    definition = convert_to_constants._run_inline_graph_optimization(function, False, True)
-    return _rebuilt(definition, function.graph.captures, [tensor.name for tensor in function.outputs])
+
+def _inlined(definition: Any, kept: Iterable[str]) -> Any:
+    """Return the graph with the functions that it calls in place of the calls; loops and branches stay functions."""
+    from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
+    from tensorflow.python.grappler import tf_optimizer  # there is no public way to the optimizer
+
+    whole = meta_graph_pb2.MetaGraphDef(graph_def=definition)
+    for function in whole.graph_def.library.function:  # another function for another device, which stops the inliner
+        function.attr.pop("api_implements", None)
+    for node in _nodes(whole.graph_def):  # else a loop becomes many nodes without a name
+        if _LOWER in node.attr:
+            node.attr[_LOWER].b = False
+    whole.collection_def["train_op"].node_list.value.extend(kept)  # what the optimizer must not remove
+    config = config_pb2.ConfigProto()
+    rewrite = config.graph_options.rewrite_options
+    rewrite.min_graph_nodes = -1
+    rewrite.optimizers.append("function")
+    rewrite.function_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
+    found = tf_optimizer.OptimizeGraph(config, whole)
+    for node in _nodes(found):
+        if _LOWER in node.attr:
+            node.attr[_LOWER].b = True
+    return found
 
 
 def _rebuilt(definition: Any, captures: Iterable[tuple[Any, Any]], outputs: Iterable[str]) -> FlatGraph:
     functions = [node for function in definition.library.function for node in function.node_def]
-    hooked = [node for node in (*definition.node, *functions) if _GRADIENT in node.attr]
+    hooked = [node for node in _nodes(definition) if _GRADIENT in node.attr]
     for node in hooked:  # the gradient of what the operation computes is the true one, and is always there
         del node.attr[_GRADIENT]
     if not any(node.op.startswith(_WRITES) for node in (*_used(definition.node, outputs), *functions)):
@@ -132,6 +155,10 @@ def _rebuilt(definition: Any, captures: Iterable[tuple[Any, Any]], outputs: Iter
         tf.graph_util.import_graph_def(definition, input_map=held, name="")
 
     return FlatGraph(tf.compat.v1.wrap_function(build, []), len(hooked))
+
+
+def _nodes(definition: Any) -> list[Any]:
+    return [*definition.node, *(node for function in definition.library.function for node in function.node_def)]
 
 
 def _used(nodes: Iterable[Any], outputs: Iterable[str]) -> list[Any]:
