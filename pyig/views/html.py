@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyig.explanation import Explanation
 from pyig.views.curve import curve
 from pyig.views.markup import Html, esc, name
+from pyig.views.passage import STYLE, is_text, passage
 from pyig.views.pictures import picture_row
 from pyig.views.shapes import kind_of
 from pyig.views.skeleton import fragment_of, page_of
@@ -38,7 +39,7 @@ def html(explanation: Explanation, samples: int = NOTEBOOK_SAMPLES, top: int | N
     parts = [f"<p><b>{esc(_title(explanation))}</b><br>{esc(explanation.verdict())}</p>"]
     parts += [summary(explanation, NOTEBOOK_ROWS)] if several else []
     parts += [_details(explanation, samples, top, limit, BUDGET, own_heading=False)]
-    return Html(fragment_of("".join(parts)))
+    return Html(fragment_of("".join(parts), _style(explanation)))
 
 
 def page(explanation: Explanation, samples: int = PAGE_SAMPLES, top: int | None = 15, title: str | None = None) -> str:
@@ -63,7 +64,7 @@ def page(explanation: Explanation, samples: int = PAGE_SAMPLES, top: int | None 
         f"<h2>How this was made</h2>{_record(explanation)}",
         f"<p>{esc(NOTE)}</p>",
     ]
-    return page_of(esc(title), "".join(parts))
+    return page_of(esc(title), "".join(parts), _style(explanation))
 
 
 def _title(explanation: Explanation) -> str:
@@ -82,6 +83,7 @@ def _details(e: Explanation, samples: int, top: int | None, limit: int, budget: 
             if kind == "image":
                 parts.append(picture_row(e, i, k, caption, limit, budget))
             else:
+                parts += [passage(e, i, k, leaf) for leaf in e.leaves() if is_text(leaf)]
                 parts.append(bar_table(e, i, k, top, caption))
             opened = "" if bool(e.converged.reshape(len(e), -1)[i, k]) else " open"
             parts.append(f"<details{opened}><summary>F along the path</summary>{curve(e, i, k)}</details>")
@@ -89,6 +91,10 @@ def _details(e: Explanation, samples: int, top: int | None, limit: int, budget: 
     if left > 0:
         parts.append(f"<p>{plural(left, 'more sample')} not shown in detail.</p>")
     return "".join(parts)
+
+
+def _style(explanation: Explanation) -> str:
+    return STYLE if any(map(is_text, explanation.leaves())) else ""
 
 
 def _record(explanation: Explanation) -> str:

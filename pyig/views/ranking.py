@@ -6,10 +6,12 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyig.errors import InputError
 from pyig.explanation import Explanation
 from pyig.explanation.table import feature_labels, flat_columns
+from pyig.views.passage import is_text
 from pyig.views.words import change
 
 VISIBLE_GAP = 0.005  # of the longest bar: a thinner one could not be seen
@@ -67,9 +69,22 @@ def rank(explanation: Explanation, i: int, k: int = 0, top: int | None = 10) -> 
     labels = feature_labels(one)
     attributions, inputs, baselines = (column[0] for column in flat_columns(one))
     phi = attributions[k].astype(np.float64)
+    text = _text_columns(one)
     order = np.argsort(-np.abs(phi), kind="stable")
+    order = order[~(text & (phi == 0))[order]]  # what only stands between the words
     shown = len(order) if top is None or len(order) <= top + 1 else top
-    rows = [Row(labels[j], inputs[j], baselines[j], float(phi[j])) for j in order[:shown].tolist()]
+    rows = [
+        Row(inputs[j], "", baselines[j], float(phi[j]))  # a word is its own name
+        if text[j]
+        else Row(labels[j], inputs[j], baselines[j], float(phi[j]))
+        for j in order[:shown].tolist()
+    ]
     difference = change(one, 0, k)[2]
     delta = float(one.deltas.reshape(-1)[k])
     return Ranking(rows, len(order) - shown, float(phi[order[shown:]].sum()), -delta, difference)
+
+
+def _text_columns(explanation: Explanation) -> NDArray[np.bool_]:
+    """Tell which features are pieces of a text."""
+    leaves = explanation.leaves()
+    return np.repeat([is_text(leaf) for leaf in leaves], [int(np.prod(leaf.inputs.shape[1:])) for leaf in leaves])

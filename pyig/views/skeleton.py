@@ -44,14 +44,14 @@ h2{font-size:1.12em;margin:1.8em 0 .3em;border-bottom:2px solid rgba(128,128,128
 """
 
 
-def fragment_of(body: str) -> str:
-    """Wrap a body for a notebook cell: its colours are the notebook's."""
-    return f'<div class="pyig"><style>{SHARED}</style>{body}</div>'
+def fragment_of(body: str, style: str = "") -> str:
+    """Wrap a body for a notebook cell: its colours are the notebook's; `style` holds the classes of its own."""
+    return f'<div class="pyig"><style>{SHARED}{style}</style>{body}</div>'
 
 
-def page_of(title: str, body: str) -> str:
+def page_of(title: str, body: str, style: str = "") -> str:
     """Wrap a body as a page; `title` is escaped already."""
-    style = SHARED + PAGE
+    style = SHARED + style + PAGE
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     return (
