@@ -8,6 +8,7 @@ Examples
 True
 """
 
+from pyig.artifacts.metadata_build import build as build
 from pyig.artifacts.metadata_json import MetadataWarning as MetadataWarning
 from pyig.artifacts.metadata_read import from_dict as from_dict
 from pyig.artifacts.metadata_read import parse as parse

@@ -1,0 +1,136 @@
+"""Baselines in the user's words -> baselines of the explained tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyig.artifacts import metadata_rows
+from pyig.artifacts.metadata_bind import Binding, Bound
+from pyig.artifacts.metadata_tail import encode
+from pyig.baselines import several
+from pyig.errors import InputError
+
+Array = NDArray[Any]
+
+
+class Baselines:
+    """The start of every path, as the metadata or the user has it.
+
+    Attributes
+    ----------
+    encoded : Any
+        As `IntegratedGradients.explain` takes it: a dict by feature, `several` of them, or a number or name.
+    words : dict
+        What stands for a feature in the user's words, shaped as its values with one row; where there is one baseline.
+    """
+
+    def __init__(self, encoded: Any, words: Mapping[str, Any]) -> None:
+        self.encoded = encoded
+        self.words = dict(words)
+
+
+def from_metadata(binding: Binding, raw: Mapping[str, Any], explained: Mapping[str, Array]) -> Baselines:
+    """Return the baselines of the file; a feature without any starts at zero.
+
+    Parameters
+    ----------
+    raw : dict
+        The model's inputs, for their shapes.
+    explained : dict of array
+        The explained tensors, by feature.
+    """
+    counts = [len(bound.item.input_baselines or bound.item.encoded_baselines or ()) for bound in binding.features]
+    count = max(counts)
+    given: list[dict[str, Array]] = [{} for _ in range(count)]
+    words: dict[str, Any] = {}
+    for bound in binding.features:
+        name, where = bound.item.name, f"inputs.{bound.item.name}"
+        for i, value in enumerate(bound.item.encoded_baselines or ()):
+            given[i][name] = _filled(value, explained[name], f"{where}.encoded_baselines[{i}]")
+        for i, value in enumerate(bound.item.input_baselines or ()):
+            rows = _raw(bound, value, raw, explained, f"{where}.input_baselines[{i}]")
+            given[i] |= encode(binding, rows, [bound]) if bound.feed is not None else {name: rows[name]}
+            if count == 1 and bound.feed is not None:
+                words[name] = rows[bound.feed]
+    return Baselines(None if count == 0 else given[0] if count == 1 else several(given), words)
+
+
+def from_user(binding: Binding, given: Any, raw: Mapping[str, Any], explained: Mapping[str, Array]) -> Baselines:
+    """Return what the user passed: rows in the user's words (several are averaged), or what the explainer takes itself.
+
+    A row names all the inputs of a feature, or none of them: a feature that is left out starts at zero.
+    """
+    rows = given.items if isinstance(given, several) else given
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    if not isinstance(rows, Sequence) or isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows):
+        return Baselines(given, {})
+    made, words = [], {}
+    for row in rows:
+        table = {str(name): _one_row(value) for name, value in row.items()}
+        features = [bound for bound in binding.features if bound.feed is not None and _named(bound, table)]
+        _check_names(table, binding)
+        values = metadata_rows.read(table, features, {}, ())
+        for bound in features:
+            if bound.direct and bound.sparse is not None:  # the path goes through every place
+                values[bound.sparse.indices] = np.ones_like(values[bound.sparse.indices])
+        made.append(encode(binding, values, features))
+        words = {bound.item.name: values[str(bound.feed)] for bound in features} if len(rows) == 1 else {}
+    return Baselines(made[0] if len(made) == 1 else several(made), words)
+
+
+def _raw(
+    bound: Bound, value: Any, raw: Mapping[str, Any], explained: Mapping[str, Array], where: str
+) -> dict[str, Any]:
+    """Return one row of the model's inputs that holds a baseline."""
+    if bound.feed is None:
+        return {bound.item.name: _filled(value, explained[bound.item.name], where)}
+    if bound.sparse is not None and bound.item.encoded_tensor_name:
+        assert bound.source is not None
+        values, mask, weights = metadata_rows.padded([value], bound.item.name, bound.source.dtype)
+        rest = {} if bound.weights is None else {bound.weights[0]: weights}
+        return {bound.feed: values, bound.sparse.indices: mask} | rest
+    return {bound.feed: _filled(value, np.asarray(raw[bound.feed]), where)}
+
+
+def _filled(value: Any, like: Array, where: str) -> Array:
+    """Return a baseline with one row, shaped as the rows of `like`; a number or a word fills all of it."""
+    shape = like.shape[1:]
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.zeros(0, object)
+    if array.ndim and array.shape != shape and array.size == np.prod(shape):
+        array = array.reshape(shape)  # as (3,) for (3, 1): the service was as generous
+    if array.dtype.kind not in "fiubUS" or (array.ndim and array.shape != shape):
+        raise InputError(f"{where}: expected a number, or values of shape {shape}; got {value!r}")
+    words, numbers = like.dtype.kind in "USO", array.dtype.kind in "fiub"
+    if words == numbers:
+        raise InputError(f"{where}: expected {'text' if words else 'numbers'}, as the rows have; got {value!r}")
+    return np.ascontiguousarray(np.broadcast_to(array, (1, *shape)))
+
+
+def _one_row(value: Any) -> Any:
+    return [value]
+
+
+def _named(bound: Bound, table: Mapping[str, Any]) -> bool:
+    item = bound.item
+    spread = [str(name) for name in item.index_feature_mapping or ()]
+    own = [item.name, str(bound.feed), str(item.input_tensor_name)]
+    return any(name in table for name in own) or (bool(spread) and all(name in table for name in spread))
+
+
+def _check_names(table: Mapping[str, Any], binding: Binding) -> None:
+    known: list[str] = []
+    for bound in binding.features:
+        known += [bound.item.name, str(bound.feed), str(bound.item.input_tensor_name), *bound.taken]
+        known += map(str, bound.item.index_feature_mapping or ())
+    strange = [name for name in table if name not in known]
+    if strange:
+        said = ", ".join(dict.fromkeys(bound.item.name for bound in binding.features))
+        raise InputError(f"expected baselines for {said}; got one for {strange[0]!r}")
