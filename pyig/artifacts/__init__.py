@@ -11,7 +11,10 @@ from typing import Any
 
 from pyig.artifacts.artifact import Artifact as Artifact
 from pyig.artifacts.artifact import Problem as Problem
-from pyig.errors import InputError
+from pyig.artifacts.package import ModelPackage as ModelPackage
+from pyig.artifacts.schema import DatasetSchema as DatasetSchema
+from pyig.artifacts.schema_model import ModelSchema as ModelSchema
+from pyig.errors import InputError, MissingPackageError
 from pyig.registry import Registry
 
 OPENERS = (
@@ -63,3 +66,30 @@ def load(path: str | os.PathLike[str], kind: str | None = None, *, trust: bool =
         f"expected a .keras, .h5, .pt2, .pt or .safetensors file, a SavedModel directory, or one with package.py; "
         f"got {str(place)!r}"
     )
+
+
+def register_sdk() -> None:
+    """Make ``explainable_ai_sdk.load_model_from_local_path`` run through pyig; the open SDK has no local model itself.
+
+    Raises
+    ------
+    MissingPackageError
+        When explainable-ai-sdk is not installed.
+
+    Examples
+    --------
+    >>> import explainable_ai_sdk  # doctest: +SKIP
+    >>> register_sdk()  # doctest: +SKIP
+    >>> config = explainable_ai_sdk.IntegratedGradientsConfig(20)  # doctest: +SKIP
+    >>> explainable_ai_sdk.load_model_from_local_path("model", config).explain([{"celsius": 3.0}])  # doctest: +SKIP
+    """
+    try:
+        from pyig.artifacts import local_model
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.startswith("pyig"):
+            raise
+        raise MissingPackageError(
+            f"register_sdk needs {error.name}; install the open SDK with: pip install --no-deps explainable-ai-sdk, and "
+            'what it imports with: pip install "pyig-explain[tensorflow,plots]" google-auth requests pillow'
+        ) from error
+    local_model.register()

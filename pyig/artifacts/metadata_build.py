@@ -132,8 +132,6 @@ def framework(flat: bool) -> str:
     return TENSORFLOW[0] if flat else TENSORFLOW[1]
 
 
-def encoding(source_rank: int | None, rank: int | None) -> str:
-    """Return what an encoded tensor is by its rank: as the input, a vector per value, or one of all values."""
-    if source_rank is None or rank is None:
-        return "combined_embedding"
-    return "concat_embedding" if rank > source_rank else "combined_embedding"
+def encoding(fed: int, encoded: int) -> str:
+    """Return what an encoded tensor is by its rank: a vector for each value that is fed, or one for all of a row."""
+    return "concat_embedding" if encoded > fed else "combined_embedding"

@@ -60,18 +60,22 @@ def _input(model: SavedModel, signature: Signature, name: str, end: Tensor, know
     if source.floating:
         return known.input(name, **keys)
     keys["modality"] = "text" if source.dtype == "string" and len(source.shape or ()) > 1 else "categorical"
-    encoded = _encoded(model, signature, source, end)
-    if encoded is not None:
+    found = _encoded(model, signature, source, end)
+    if found is not None:
+        encoded, shape, fed = found
         keys |= {"encoded_tensor_name": encoded.tensor_name, "encoded_tensor_dtype": encoded.dtype}
-        same = encoded.shape is not None and source.shape is not None and len(encoded.shape) == len(source.shape)
-        cast = same and source.dtype != "string" and _axes(encoded) == _axes(source)
-        ranks = (None if shape is None else len(shape) for shape in (source.shape, encoded.shape))
-        keys["encoding"] = "identity" if cast else encoding(*ranks)
+        cast = source.dtype != "string" and shape == fed
+        keys["encoding"] = "identity" if cast else encoding(len(fed), len(shape))
     return known.input(name, **keys)
 
 
-def _encoded(model: SavedModel, signature: Signature, source: Tensor, end: Tensor) -> Tensor | None:
-    """Return the float tensor nearest to an input that has a row per row of it; what looks a table up comes first."""
+def _encoded(
+    model: SavedModel, signature: Signature, source: Tensor, end: Tensor
+) -> tuple[Tensor, tuple[int, ...], tuple[int, ...]] | None:
+    """Return the float tensor nearest to an input that has a row per row of it; what looks a table up comes first.
+
+    With it, its shape for invented rows, and the shape of these.
+    """
     graph = model.graph(signature.key)
     near = [graph.by_name[name] for name in graph.between([source.tensor_name], end.tensor_name)]
     near.sort(key=lambda tensor: tensor.op.type not in _LOOKUPS)  # stable: from front to back otherwise
@@ -80,20 +84,20 @@ def _encoded(model: SavedModel, signature: Signature, source: Tensor, end: Tenso
         if tensor.name == end.tensor_name:
             continue
         shape = _tried(graph, signature, rows, tensor.name)
-        if shape is not None and len(shape) and shape[0] == _ROWS:
-            static = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-            return Tensor(source.name, tensor.name, tensor.dtype.name, static)
+        if shape and shape[0] == _ROWS:
+            return Tensor(source.name, tensor.name, tensor.dtype.name, None), shape, rows[source.name].shape
     return None
 
 
-def _tried(graph: Any, signature: Signature, rows: Mapping[str, Any], name: str) -> Any:
+def _tried(graph: Any, signature: Signature, rows: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
     """Return the shape of a tensor for invented rows; None where the model refuses them."""
     from pyig.artifacts.saved_model_cut import as_tensor
 
     places = list(signature.inputs.values())
     try:
         program = graph.program([place.tensor_name for place in places], [name])
-        return program(*[as_tensor(rows[place.name], place) for place in places])[0].shape
+        found = program(*[as_tensor(rows[place.name], place) for place in places])[0]
+        return tuple(int(n) for n in found.shape)
     except Exception:  # in one of the many ways that TensorFlow has
         return None
 
@@ -101,7 +105,3 @@ def _tried(graph: Any, signature: Signature, rows: Mapping[str, Any], name: str)
 def _mock(place: Tensor) -> Any:
     shape = tuple((_ROWS if i == 0 else 2) if n is None else n for i, n in enumerate(place.shape or (_ROWS,)))
     return np.full(shape, "a") if place.dtype == "string" else np.zeros(shape, place.dtype)
-
-
-def _axes(tensor: Tensor) -> tuple[int | None, ...]:
-    return (tensor.shape or ())[1:]
