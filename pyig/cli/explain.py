@@ -16,6 +16,7 @@ from pyig.cli.shared import (
     at_least,
     command,
     explain_options,
+    names,
     open_artifact,
     read_target,
     say_json,
@@ -40,6 +41,11 @@ def add(commands: Any) -> None:
     add_artifact(parser)
     job = parser.add_argument_group("the job")
     job.add_argument("--id", metavar="COLUMN", help="column that names the rows in the output")
+    job.add_argument(
+        "--columns",
+        metavar="COLUMN,...",
+        help="columns to explain, in order (default: the artifact's)",
+    )
     job.add_argument("--text", metavar="COLUMN,...", default="", help="columns that are text whatever they look like")
     job.add_argument(
         "--on-error",
@@ -48,8 +54,10 @@ def add(commands: Any) -> None:
         help="rows that cannot be explained: an error before the work begins (default), left out, or kept with "
         "their problem and without numbers",
     )
-    job.add_argument("--chunk", type=at_least(1), help="rows that are kept together (default: 16 to 4096, by width)")
-    job.add_argument("--seed", type=at_least(0), default=0, help="of all that is drawn at random (default: 0)")
+    job.add_argument(
+        "--chunk", metavar="N", type=at_least(1), help="rows kept together (default: 16 to 4096, by width)"
+    )
+    job.add_argument("--seed", metavar="N", type=at_least(0), default=0, help="of what is drawn at random (default: 0)")
     job.add_argument("--restart", action="store_true", help="throw away what an earlier run has kept")
     said = parser.add_argument_group("what is said")
     said.add_argument("--progress", action="store_true", default=None, help="a bar even where stderr is no terminal")
@@ -74,7 +82,8 @@ def run(options: argparse.Namespace) -> int:
         chunk=options.chunk or "auto",
         on_error=options.on_error,
         id_column=options.id,
-        text=[name for name in options.text.split(",") if name],
+        columns=None if options.columns is None else names(options.columns),
+        text=names(options.text),
         seed=options.seed,
         restart=options.restart,
     )

@@ -10,7 +10,7 @@ from pyig.scale.account import Account
 
 
 class Bar:
-    """Draws on stderr; by tqdm where it is installed, and otherwise a line that is written anew.
+    """Draws on stderr: by tqdm where it is installed, and otherwise one line that is written anew.
 
     Parameters
     ----------
@@ -44,6 +44,7 @@ class Bar:
         if self._bar is sys.stderr:
             print(file=sys.stderr)
         elif self._bar is not None:
+            self._bar.refresh()
             self._bar.close()
         self._bar = None
 
@@ -52,11 +53,5 @@ class Bar:
             from tqdm import tqdm
         except ImportError:
             return sys.stderr
-        return tqdm(
-            total=account.rows,
-            initial=account.resumed,
-            desc=self._name,
-            unit="row",
-            file=sys.stderr,
-            dynamic_ncols=True,
-        )
+        counts = {"total": account.rows, "initial": account.resumed}
+        return tqdm(**counts, desc=self._name, unit="row", file=sys.stderr, dynamic_ncols=True)

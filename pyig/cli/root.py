@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -78,7 +79,9 @@ def _message(error: Exception) -> str:
         text = str(error)
     elif isinstance(error, OSError) and error.strerror:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
-        text = f"{': '.join([*names[:1], error.strerror])}. Make room or choose another place; finished parts are kept"
+        text = ": ".join([*names[:1], error.strerror])
+        if error.errno in (errno.ENOSPC, errno.EFBIG):
+            text += ". Make room, and run the same command again: finished parts of a job are kept"
     else:
         text = f"{type(error).__name__}: {error} (PYIG_TRACEBACK=1 shows where)"
     return " ".join(text.split())

@@ -29,8 +29,8 @@ def command(commands: Any, name: str, words: str, examples: str) -> argparse.Arg
 def add_artifact(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how to open an artifact."""
     group = parser.add_argument_group("the artifact")
-    group.add_argument("--kind", help="what it is, where its path cannot tell")
-    group.add_argument("--signature", help="of a SavedModel; default: its metadata's, or serving_default")
+    group.add_argument("--kind", metavar="NAME", help="what it is, where its path cannot tell")
+    group.add_argument("--signature", metavar="NAME", help="of a SavedModel (default: serving_default)")
     group.add_argument("--trust", action="store_true", help="run code that comes with it: package.py, lambdas, pickles")
 
 
@@ -45,20 +45,24 @@ def open_artifact(options: argparse.Namespace, path: str | None = None) -> Any:
 def add_explanation(parser: argparse.ArgumentParser) -> None:
     """Add the options of an explanation."""
     group = parser.add_argument_group("the explanation (default: what the artifact asks for)")
-    group.add_argument("--target", help="output to explain: its name or number, predicted, or top3")
-    group.add_argument("--value", help="what F is: probability, log_probability, log_odds; default: the output")
-    group.add_argument("--baseline", help="zero, another name, a number, or a file of rows, which are averaged")
-    group.add_argument("--method", help="auto, adaptive, exact, expected, gausslegendre, riemann_trapezoid, ...")
-    group.add_argument("--n-steps", type=at_least(1), help="gradients per row of a fixed rule")
-    group.add_argument("--rtol", type=float, help="tolerance of the adaptive default (0.01)")
-    group.add_argument("--max-evals", type=at_least(1), help="most gradients per row (512)")
-    group.add_argument("--batch-size", type=at_least(1), help="most rows of one model call; default: by their width")
+    group.add_argument("--target", metavar="T", help="output to explain: its name or number, predicted, or top3")
+    group.add_argument(
+        "--value", metavar="NAME", help="F: probability, log_probability or log_odds (default: the output)"
+    )
+    group.add_argument("--baseline", metavar="B", help="a name such as zero, a number, or a file of rows")
+    group.add_argument("--method", metavar="NAME", help="auto, adaptive, exact, expected, gausslegendre, simpson, ...")
+    group.add_argument("--n-steps", metavar="N", type=at_least(1), help="gradients per row of a fixed rule")
+    group.add_argument("--rtol", metavar="R", type=float, help="tolerance of the adaptive default (0.01)")
+    group.add_argument("--max-evals", metavar="N", type=at_least(1), help="most gradients per row (512)")
+    group.add_argument(
+        "--batch-size", metavar="N", type=at_least(1), help="most rows of one model call (default: by width)"
+    )
 
 
 def explain_options(options: argparse.Namespace, artifact: Any) -> dict[str, Any]:
     """Return keyword arguments for `Artifact.explain`, those that were given."""
-    names = ("value", "method", "n_steps", "rtol", "max_evals", "batch_size")
-    found = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    known = ("value", "method", "n_steps", "rtol", "max_evals", "batch_size")
+    found = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
     if options.baseline is not None:
         found["baselines"] = _baseline(options.baseline, artifact)
     return found
@@ -90,15 +94,24 @@ def _baseline(word: str, artifact: Any) -> Any:
     return word
 
 
-def read_table(
-    path: str, columns: Any, most: int | None = None, **options: Any
-) -> tuple[dict[str, Any], list[Any], int]:
+def read_table(path: str, columns: Any, most: int | None = None) -> tuple[dict[str, Any], list[Any], int]:
     """Read a whole file, or its first rows: a table, what is wrong with rows, and how many rows there are."""
     from pyig.scale import Rows
 
-    rows = Rows(path, columns, **options)
+    rows = Rows(path, columns, or_all=True)
     chunk = next(rows.chunks(rows.count if most is None else min(most, rows.count)))
     return chunk.table, chunk.faults, rows.count
+
+
+def names(text: str) -> list[str]:
+    """Split names at their commas.
+
+    Examples
+    --------
+    >>> names("age, sex"), names("")
+    (['age', 'sex'], [])
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def at_least(least: int) -> Callable[[str], int]:

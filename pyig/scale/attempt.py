@@ -35,7 +35,7 @@ class Attempt:
     first: int
 
     def all(self, rows: Ints) -> Explanation:
-        """Explain these rows together; an error names the first row that it comes from, where a row alone shows it.
+        """Explain these rows together; an error names the row that it comes from, unless it comes with any row.
 
         Raises
         ------
@@ -47,14 +47,19 @@ class Attempt:
         except MemoryError:
             raise
         except Exception as error:
+            if self._anywhere(rows):
+                raise _same(error, _said(error)) from error
             found, reason = self._culprit(rows, error)
             where = f"row {self.first + int(found[0])}"
             if len(found) > 1:
                 where = f"rows {self.first + int(found[0])} to {self.first + int(found[-1])} together"
             raise _same(reason, f"{where}: {_said(reason)}") from reason
 
-    def each(self, rows: Ints) -> tuple[list[tuple[Ints, Explanation]], list[Fault]]:
-        """Explain what can be: the pieces with their rows, and what was wrong with the others."""
+    def each(self, rows: Ints, all_may_fail: bool = True) -> tuple[list[tuple[Ints, Explanation]], list[Fault]]:
+        """Explain what can be: the pieces with their rows, and what was wrong with the others.
+
+        With `all_may_fail` false, an error that comes with any row is raised: it is no fault of the rows.
+        """
         if not len(rows):
             return [], []
         try:
@@ -62,11 +67,26 @@ class Attempt:
         except MemoryError:
             raise
         except Exception as error:
+            if not all_may_fail and self._anywhere(rows):
+                raise _same(error, _said(error)) from error
             if len(rows) == 1:
                 return [], [Fault(self.first + int(rows[0]), None, _said(error))]
         middle = len(rows) // 2
         (left, wrong), (right, more) = self.each(rows[:middle]), self.each(rows[middle:])
         return left + right, wrong + more
+
+    def _anywhere(self, rows: Ints) -> bool:
+        """Tell whether the first row and the last one, each alone, end in the very same error."""
+        if len(rows) < 2:
+            return False
+        said = set()
+        for row in (rows[:1], rows[-1:]):
+            try:
+                self._run(row)
+                return False
+            except Exception as error:
+                said.add(_said(error))
+        return len(said) == 1
 
     def _culprit(self, rows: Ints, error: Exception) -> tuple[Ints, Exception]:
         """Halve the rows for as long as one half fails by itself."""

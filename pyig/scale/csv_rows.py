@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyig.scale.columns import Fault
 from pyig.scale.untyped import Block, Untyped
 
 _DELIMITERS = ",;\t|"
+_QUOTED = re.compile(r'"[^"]*"')
 
 
 def open_csv(path: Path, wanted: Sequence[str] | None, text: Collection[str]) -> Untyped:
@@ -73,7 +75,8 @@ class CsvSource:
             try:
                 head = file.readline()
                 file.seek(0)
-                reader = csv.reader(file, delimiter=max(_DELIMITERS, key=head.count), strict=True)
+                bare = _QUOTED.sub("", head)  # a quoted name may hold any of them
+                reader = csv.reader(file, delimiter=max(_DELIMITERS, key=bare.count), strict=True)
                 yield reader
             except UnicodeDecodeError as error:
                 raise InputError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from pyig.explanation import Explanation
 from pyig.scale.account import Account, Progress, summary_of
 from pyig.scale.attempt import ON_ERROR, Attempt, joined
 from pyig.scale.columns import Column, Fault
-from pyig.scale.fingerprint import content, stamp
+from pyig.scale.fingerprint import content
 from pyig.scale.parts import Part, Parts
 from pyig.scale.records import columns_of
 from pyig.scale.results import WRITERS, layout_of, write_results
@@ -69,6 +69,8 @@ class Job:
         its problem and no numbers.
     id_column : str, optional
         Column whose cells name the rows in the output.
+    columns : sequence of str, optional
+        Columns to explain, in this order. Default: those that the artifact asks for, or all where they are not there.
     text : collection of str
         Columns to read as text whatever they look like.
     seed : int
@@ -90,6 +92,7 @@ class Job:
     chunk: int | str = "auto"
     on_error: str = "raise"
     id_column: str | None = None
+    columns: Sequence[str] | None = None
     text: Collection[str] = ()
     seed: int = 0
     restart: bool = False
@@ -109,8 +112,7 @@ class Job:
         KeyboardInterrupt
             When it was interrupted: what is finished is kept, and the same job goes on with it.
         """
-        out, seen = self._check(), stamp(Path(self.rows))
-        rows = Rows(self.rows, self._wanted(), self.text)
+        out, rows = self._check(), self._open()
         size = self._size(rows)
         parts = Parts(out)
         try:
@@ -119,7 +121,7 @@ class Job:
                 _look_for_faults(rows)
             account = Account(rows=rows.count)
             self._chunks(rows, size, parts, done, account, progress)
-            if stamp(Path(self.rows)) != seen:
+            if not rows.unchanged():
                 raise InputError(f"expected {rows.path.name} to stay as it is while it is read; run the job again")
             self._write(out, parts, -(-rows.count // size))
             parts.remove()
@@ -155,17 +157,14 @@ class Job:
         if progress is not None:
             options["progress"] = partial(_within, progress, account, account.done, len(chunk))
         explain = partial(self.artifact.explain, target=self.target, **options)
-        names = self.artifact.columns or tuple(chunk.table)
-        attempt = Attempt(explain, {name: chunk.table[name] for name in names}, chunk.first)
+        attempt = Attempt(explain, {name: chunk.table[name] for name in self._used(chunk.table)}, chunk.first)
         whole = chunk.whole
         if self.on_error == "raise":
             _refuse(chunk.faults)
             pieces, faults = [(whole, attempt.all(whole))], []
         else:
-            pieces, found = attempt.each(whole)
+            pieces, found = attempt.each(whole, all_may_fail=account.explained > 0)
             faults = [*chunk.faults, *found]
-            if found and not pieces and not account.explained:
-                attempt.all(whole[:1])  # no row of the job could be explained: that is no fault of theirs
         for _, piece in pieces:
             parts.agree(piece.meta.get("versions", {}))
         return self._joined(chunk, pieces, faults)
@@ -215,17 +214,27 @@ class Job:
             )
         return out
 
-    def _wanted(self) -> list[str] | None:
-        """Return the columns to read: the artifact's, or all where it does not say."""
-        if not self.artifact.columns:
-            return None
-        return list(dict.fromkeys([*self.artifact.columns, *([self.id_column] if self.id_column else [])]))
+    def _open(self) -> Rows:
+        """Open the rows with the columns that are needed: the user's choice, the artifact's, or all of them."""
+        named = [self.id_column] if self.id_column is not None else []
+        wanted = self.columns or self.artifact.columns
+        rows = Rows(
+            self.rows, list(dict.fromkeys([*wanted, *named])) if wanted else None, self.text, or_all=not self.columns
+        )
+        if named and self.id_column not in rows.columns:
+            raise unknown("id column", self.id_column, rows.columns)
+        return rows
+
+    def _used(self, names: Iterable[str]) -> list[str]:
+        """Return the columns that are explained: the names of the rows are none, unless the artifact asks for them."""
+        asked = self.columns or self.artifact.columns
+        return [name for name in names if name != self.id_column or name in asked]
 
     def _size(self, rows: Rows) -> int:
         if self.chunk != "auto":
             return int(self.chunk)
-        width = sum(_width(column) for name, column in rows.columns.items() if name != self.id_column)
-        return max(_LEAST, min(_MOST, 1 << (_VALUES // max(1, width)).bit_length() - 1))
+        width = sum(_width(rows.columns[name]) for name in self._used(rows.columns))
+        return max(_LEAST, min(_MOST, 1 << (_VALUES // max(1, width) | 1).bit_length() - 1))
 
     def _fingerprint(self, size: int) -> dict[str, Any]:
         job: dict[str, Any] = {
@@ -239,6 +248,7 @@ class Job:
             "chunk": size,
             "on-error": self.on_error,
             "id": self.id_column,
+            "columns": self.columns,
             "seed": self.seed,
         }
         plain: dict[str, Any] = _plain(job)

@@ -14,6 +14,7 @@ from pyig.contracts import Ints
 from pyig.errors import InputError
 from pyig.registry import Registry
 from pyig.scale.columns import Array, Column, Fault
+from pyig.scale.fingerprint import stamp
 
 READERS = Registry(
     "kind of rows file",
@@ -82,6 +83,8 @@ class Rows:
         The columns that are needed; the others are not looked at. All of them where it is left out.
     text : collection of str
         Columns to be read as text whatever they look like.
+    or_all : bool
+        Where one of those wanted is not there, read all columns: whoever wants them may know others by which it can do.
 
     Attributes
     ----------
@@ -97,11 +100,17 @@ class Rows:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], wanted: Sequence[str] | None = None, text: Collection[str] = ()
+        self,
+        path: str | os.PathLike[str],
+        wanted: Sequence[str] | None = None,
+        text: Collection[str] = (),
+        *,
+        or_all: bool = False,
     ) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"expected a file of rows; {str(self.path)!r} is not there, or is no file")
+        self._stamp = stamp(self.path)
         kind = self.path.suffix.lower()
         if kind not in READERS:
             raise InputError(
@@ -109,6 +118,8 @@ class Rows:
             )
         wanted = wanted or None
         self._typed: Typed = READERS[kind](self.path, wanted, text)
+        if or_all and not set(wanted or ()) <= set(self._typed.names):
+            wanted, self._typed = None, READERS[kind](self.path, None, text)
         self.count = self._typed.count
         if not self.count:
             raise InputError(f"expected rows in {self.path.name}; it has none")
@@ -117,6 +128,10 @@ class Rows:
         if lacking:
             raise _lacking(self.path.name, lacking, names)
         self.columns = {name: self._typed.columns[name] for name in wanted or names}
+
+    def unchanged(self) -> bool:
+        """Tell whether the file still is what it was when it was opened."""
+        return stamp(self.path) == self._stamp
 
     def chunks(self, size: int, first: int = 0) -> Iterator[Chunk]:
         """Yield chunks of `size` rows from row `first` on; the last may be shorter."""
