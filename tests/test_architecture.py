@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS: list[set[str]] = [  # ground floor first; a file imports from lower floors and from its own room
     {"errors"},
-    {"registry", "tree", "streams"},
+    {"registry", "tree", "streams", "held"},
     {"contracts", "_core"},
     {
         "quadrature",
