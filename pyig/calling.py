@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from pyig.contracts import Backend, Prefix, Split, Tensor
-from pyig.errors import InputError, ModelError
+from pyig.errors import InputError, ModelError, RowsError
 from pyig.tree import LEAF, Spec, unflatten
 
 
@@ -110,7 +110,7 @@ def row_by_row(outputs: Tensor, points: Sequence[Tensor]) -> Tensor:
     """Return outputs that have one row per row of the points, or no batch axis at all; everything else is an error."""
     rows, shape = points[0].shape[0], tuple(outputs.shape)
     if shape and None not in (shape[0], rows) and int(shape[0]) != int(rows):
-        raise ModelError(
+        raise RowsError(
             f"expected one output row per input row ({int(rows)}); got outputs of shape {shape}. A model that reshapes "
             "or reduces its batch cannot be explained row by row: give one row per sample, or choose another output="
         )

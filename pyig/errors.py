@@ -24,6 +24,10 @@ class ModelError(PyigError, RuntimeError):
     """The model answered with something that cannot be explained: no gradient, wrong rows, no tensor."""
 
 
+class RowsError(ModelError):
+    """The model's outputs do not have one row for each row of its input."""
+
+
 class NonFiniteError(ModelError):
     """A value or gradient on the path from the baseline to the input is NaN or infinite."""
 

@@ -28,7 +28,8 @@ class Target:
     Attributes
     ----------
     kind : str
-        ``"default"``, ``"predicted"``, ``"top"``, ``"same"`` (one index for all samples) or ``"each"``.
+        ``"default"``, ``"predicted"``, ``"top"``, ``"same"`` (one index for all samples), ``"each"``, or ``"single"``:
+        the only output there is, where the default would choose among several.
     index : int64
         ``"same"``: (rank - 1,) or a single number; ``"each"``: (N,) or (N, rank - 1).
     top : int
@@ -53,8 +54,13 @@ class Target:
         """
         columns = shape[1:]
         size = int(np.prod(columns, dtype=np.int64))
-        if self.kind == "default" and size == 1:
+        if self.kind in ("default", "single") and size == 1:
             return np.zeros((len(rows), 1), dtype=np.int64)
+        if self.kind == "single":
+            raise InputError(
+                f"expected {name}= to say which output to explain; got none for outputs of shape {_shown(columns)}. "
+                f"{_choices(columns)}"
+            )
         if self.kind in ("default", "predicted", "top"):
             return self._ranked(columns, size, outputs, name)
         assert self.index is not None
@@ -88,6 +94,8 @@ def parse(target: Any, samples: int, name: str = "target") -> Target:
     >>> parse("top3", samples=10)
     Target(kind='top', index=None, top=3)
     """
+    if isinstance(target, Target):
+        return target
     if target is None:
         return Target("default")
     if isinstance(target, str):
@@ -155,6 +163,12 @@ def _flat(index: Ints, kind: str, columns: Sequence[int], name: str) -> Ints:
         )
     flat: Ints = np.ravel_multi_index(tuple(np.where(wide < 0, wide + sizes, wide).T), tuple(sizes)).astype(np.int64)
     return flat
+
+
+def _choices(columns: Sequence[int]) -> str:
+    if len(columns) == 1:
+        return f"Pass a class number from 0 to {columns[0] - 1}, or one for each sample"
+    return f"Pass a tuple of {len(columns)} whole numbers, or one tuple for each sample"
 
 
 def _shown(columns: Sequence[int]) -> str:

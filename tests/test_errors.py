@@ -13,10 +13,12 @@ import zoo
 from torch import nn
 
 import pyig
-from pyig.errors import InputError, InputTypeError, ModelError, NonFiniteError, PyigError, missing, unknown
+from pyig.errors import InputError, InputTypeError, ModelError, NonFiniteError, PyigError, RowsError, missing, unknown
 
 ENTRY = zoo.ENTRIES["classes"]()  # x (5, 5), 4 classes
-BUILT_IN = {InputError: ValueError, InputTypeError: TypeError, ModelError: RuntimeError, NonFiniteError: RuntimeError}
+BUILT_IN = {InputError: ValueError, InputTypeError: TypeError} | dict.fromkeys(
+    (ModelError, NonFiniteError, RowsError), RuntimeError
+)
 
 
 def said(call: Callable[[], Any], kind: type[PyigError]) -> str:
@@ -221,13 +223,13 @@ RESHAPED: dict[str, tuple[Callable[[Any], Any], Any, str]] = {
 @pytest.mark.parametrize("name", RESHAPED)
 def test_a_model_that_reshapes_its_batch(name: str) -> None:
     model, target, shape = RESHAPED[name]
-    message = said(lambda: explain(model, target=target), ModelError)
+    message = said(lambda: explain(model, target=target), RowsError)
     assert "one output row per input row (4)" in message
     assert f"got outputs of shape {shape}" in message
 
 
 def test_a_batch_that_fits_by_chance_is_found_later() -> None:
-    message = said(lambda: explain(lambda x: x.mean(0), X[:3], target=0, baselines=0 * X[:3]), ModelError)
+    message = said(lambda: explain(lambda x: x.mean(0), X[:3], target=0, baselines=0 * X[:3]), RowsError)
     assert "one output row per input row (24)" in message
 
 

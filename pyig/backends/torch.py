@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyig.backends.torch_guard import frozen, guarded
 from pyig.contracts import Forward, Head, Ints
 from pyig.errors import InputTypeError, ModelError
+from pyig.held import modules_of
 
 _HOST_DTYPES = (torch.float32, torch.float64)
 _DTYPES = (
@@ -41,6 +42,7 @@ class TorchBackend:
         self._model = model
         candidates = (model, getattr(model, "__self__", None))
         self._module = next((m for m in candidates if isinstance(m, torch.nn.Module)), None)
+        self.modules = modules_of(model)
         weight = next((p for p in self._tensors() if p.is_floating_point()), None)
         self._device = weight.device if weight is not None else None
         self._dtype = weight.dtype if weight is not None else None
@@ -58,9 +60,9 @@ class TorchBackend:
         """Freeze parameters (autograd then saves no activations for them), guard buffers, leave inference mode."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
-            if self._module is not None:
-                stack.enter_context(frozen(self._module))
-                stack.enter_context(guarded(self._module))
+            for module in self.modules:
+                stack.enter_context(frozen(module))
+                stack.enter_context(guarded(module))
             yield
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:

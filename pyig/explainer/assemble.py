@@ -64,12 +64,12 @@ def assemble(
     )
 
 
-def native(outcome: Outcome, x: Any, with_delta: bool) -> Any:
+def native(outcome: Outcome, x: Any, with_delta: bool, widen: bool = False) -> Any:
     """Build what `attribute` returns: tensors of the framework for tensors, numpy for numpy."""
     fill = _Fill(outcome)
     raw, _ = tree.flatten(x)
     is_native = outcome.backend.is_tensor(raw[0]) and not isinstance(raw[0], np.ndarray)
-    leaves = native_leaves(outcome) if is_native else numpy_leaves(outcome)
+    leaves = native_leaves(outcome, widen) if is_native else numpy_leaves(outcome)
     attributions = tree.unflatten(outcome.spec, [np.array(leaf) for leaf in leaves] if not is_native else leaves)
     if not with_delta:
         return attributions

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyig import backends, tree
 from pyig.contracts import Backend
-from pyig.errors import InputTypeError
+from pyig.errors import InputError, InputTypeError
 from pyig.explainer.assemble import assemble, check_names, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
@@ -104,6 +104,7 @@ class IntegratedGradients:
             ``"riemann_trapezoid"`` or ``"simpson"``. ``"expected"``: the mean over many baselines from a few gradients
             on each path, at random places (expected gradients), with a standard error for each feature. For
             probabilities, or with five gradients for each baseline and more, ``"auto"`` does better.
+            A `pyig.quadrature.Rule` is taken as it is.
         n_steps : int, default 50
             Gradients per path of a fixed rule. Of ``"expected"``: gradients per sample, spread over all baselines (two
             for each and at least 50, where none is given); fewer than there are baselines use a part of them.
@@ -151,6 +152,10 @@ class IntegratedGradients:
             Each says what was expected, what came, and what to do.
         """
         settings = Options.read(options)
+        if not settings.multiply_by_inputs:
+            raise InputError(
+                "expected multiply_by_inputs=False in attribute only; an Explanation holds whole attributions"
+            )
         leaves, _ = tree.flatten(x)
         # One axis may be a forgotten batch axis, of which the model has more to say than the names.
         if feature_names is not None and settings.layer is None and all(len(leaf.shape) > 1 for leaf in leaves):
@@ -165,6 +170,7 @@ class IntegratedGradients:
         target: Any = None,
         *,
         return_convergence_delta: bool = False,
+        widen: bool = False,
         **options: Any,
     ) -> Any:
         """Return attributions alone, as native tensors in the structure of x, detached, on their device.
@@ -175,9 +181,18 @@ class IntegratedGradients:
             As for `explain`.
         return_convergence_delta : bool, default False
             Also return sum(attributions) - (F(x) - F(x')), shape (N,).
+        widen : bool, default False
+            Return float32 for tensors in half precision: sums are kept in more digits than those have.
+        multiply_by_inputs : bool, default True
+            False leaves out the factor (x - x'): what is left is the mean gradient on the path.
         """
-        outcome = self._run(x, baselines, target, Options.read(options), record=False)
-        return native(outcome, x, return_convergence_delta)
+        settings = Options.read(options)
+        if return_convergence_delta and not settings.multiply_by_inputs:
+            raise InputError(
+                "expected no return_convergence_delta= with multiply_by_inputs=False: nothing sums to F then"
+            )
+        outcome = self._run(x, baselines, target, settings, record=False)
+        return native(outcome, x, return_convergence_delta, widen)
 
     def backend_for(self, x: Any) -> Backend:
         """Return the backend that serves the model on such an input.

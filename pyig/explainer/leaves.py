@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyig.contracts import Tensor
+from pyig.contracts import Backend, Tensor
 from pyig.explainer.session import Outcome
 from pyig.rows import joined
 
@@ -37,8 +37,11 @@ def _filled(outcome: Outcome, blocks: list[list[Tensor]]) -> list[NDArray[Any]]:
     return out
 
 
-def native_leaves(outcome: Outcome) -> list[Tensor]:
-    """Return the framework's tensors on the device of the input, never by way of the host."""
+def native_leaves(outcome: Outcome, widen: bool = False) -> list[Tensor]:
+    """Return the framework's tensors on the device of the input, never by way of the host.
+
+    `widen` makes float32 of half precision.
+    """
     backend = outcome.backend
     out = []
     for i, like in enumerate(outcome.template):
@@ -51,9 +54,18 @@ def native_leaves(outcome: Outcome) -> list[Tensor]:
             )
             parts.append(backend.from_numpy(hole, like))
         target = like if i in outcome.moving else parts[-1]
+        if widen:
+            target = widened(backend, target)
         rows = joined(backend, [backend.cast_like(part, target) for part in parts])
         out.append(backend.reshape(rows, _shape(outcome, like)))
     return out
+
+
+def widened(backend: Backend, like: Tensor) -> Tensor:
+    """Return a tensor in float32 for one in half precision, and any other itself."""
+    if not str(like.dtype).endswith("float16"):  # of both kinds
+        return like
+    return backend.from_numpy(np.zeros(1, dtype=np.float32), like)
 
 
 def _fill(rows: NDArray[Any], outcome: Outcome, parts: list[Tensor]) -> None:

@@ -13,7 +13,7 @@ from pyig.heads import KINDS, VALUES
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
-from pyig.quadrature import DEFAULT_STEPS, make_rule
+from pyig.quadrature import DEFAULT_STEPS, Rule, make_rule
 from pyig.streams import generator
 
 # How many of the samples that claim convergence may miss the tolerance: factors on the error estimate.
@@ -28,7 +28,7 @@ class Options:
     contrast: Any = None
     value: str | None = None
     output_kind: str | None = None
-    method: str = "auto"
+    method: str | Rule = "auto"
     n_steps: int | None = None
     rtol: float = 0.01
     max_evals: int = 512
@@ -36,6 +36,7 @@ class Options:
     layer: Any = None
     attribute_to_layer_inputs: bool = False
     prefix: Any = None
+    multiply_by_inputs: bool = True
     forward_kwargs: dict[str, Any] | None = None
     batch_size: int | str = "auto"
     rng: Any = None
@@ -58,6 +59,8 @@ class Options:
 
     def scheme(self) -> Fixed | Adaptive | Expected:
         """Return how to integrate: adaptively, unless a rule or a number of steps is given."""
+        if isinstance(self.method, Rule):
+            return Fixed(self.method, self.rtol)
         if self.method == "expected":
             return Expected(int(self.n_steps or 0), self.rtol, CONFIDENCE[self.confidence])
         if self.method in ("adaptive", "exact") or (self.method == "auto" and self.n_steps is None):
@@ -76,9 +79,12 @@ class Options:
             raise unknown("output_kind", self.output_kind, KINDS)
         if self.nan_policy not in ("raise", "mark"):
             raise unknown("nan_policy", self.nan_policy, ("raise", "mark"))
-        if not isinstance(self.method, str):
-            raise InputTypeError(f"expected method= as a name; got {type(self.method).__qualname__}")
+        if not isinstance(self.method, (str, Rule)):
+            got = type(self.method).__qualname__
+            raise InputTypeError(f"expected method= as a name, or a pyig.quadrature.Rule; got {got}")
         steps = self.n_steps
+        if isinstance(self.method, Rule) and steps not in (None, len(self.method.nodes)):
+            raise InputError(f"expected n_steps= as the {len(self.method.nodes)} nodes of the rule; got {steps!r}")
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
             raise InputError(f"expected n_steps= as a whole number of at least 1; got {steps!r}")
         if isinstance(self.rtol, bool) or not isinstance(self.rtol, (int, float, np.number)) or not 0 < self.rtol < 1:

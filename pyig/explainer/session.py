@@ -132,6 +132,7 @@ class Session:
                 names,
                 record,
                 structures.early() if parsed.top == 1 else None,
+                options.multiply_by_inputs,
             )
             try:
                 blocks = list(runner.run(floats, len(starts)))

@@ -110,6 +110,8 @@ class Structures:
             return Refusal("another method was asked for")
         if self.probe.custom:
             return Refusal("the target is a function")
+        if not options.multiply_by_inputs:
+            return Refusal("exact integrals are found as whole attributions")
         if isinstance(self.stages, LayerStages):
             return Refusal("it is looked for from the input only")
         if len(self.stages.moving) > 1 and not options.allow_unused:

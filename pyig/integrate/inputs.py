@@ -47,8 +47,11 @@ class Inputs:
         return tuple(i for i, leaf in enumerate(self.leaves) if self.backend.is_floating(leaf))
 
 
-def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None) -> Inputs:
-    """Flatten x and sort the keyword arguments into those that have a row per sample and the rest."""
+def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None, finite: bool = True) -> Inputs:
+    """Flatten x and sort the keyword arguments into those that have a row per sample and the rest.
+
+    What is not finite is an error, or let in.
+    """
     raw, spec = tree.flatten(x)
     if not raw:
         raise InputError("expected at least one array in the input; got an empty structure")
@@ -59,7 +62,7 @@ def read_inputs(backend: Backend, x: Any, forward_kwargs: dict[str, Any] | None)
         raise InputError(
             f"expected at least one sample; got {names[0] or 'an input'} of shape {tuple(leaves[0].shape)}"
         )
-    for leaf, name in zip(leaves, names, strict=True):
+    for leaf, name in zip(leaves, names, strict=True) if finite else ():
         _check_finite(backend, leaf, name)
     batched: dict[str, Tensor] = {}
     shared: dict[str, Any] = {}

@@ -100,6 +100,8 @@ class Runner:
         Whether the values and slopes on the paths are wanted.
     early : Early, optional
         A closed form to begin with.
+    multiply : bool
+        Whether results are the integrals times (x - x').
     """
 
     backend: Backend
@@ -115,6 +117,7 @@ class Runner:
     names: list[str]
     record: bool
     early: Early | None = None
+    multiply: bool = True
 
     @cached_property
     def chosen(self) -> Way:
@@ -155,7 +158,9 @@ class Runner:
         sample, target, baseline = (a.ravel() for a in np.indices((count, top, baselines)))
         loop = stage if chosen.hoist is None else chosen.hoist(stage)
         inner, outer = (
-            Ends(s.start, s.stop, s.start_row[baseline, sample], s.stop_row[sample], sample * top + target)
+            Ends(
+                s.start, s.stop, s.start_row[baseline, sample], s.stop_row[sample], sample * top + target, self.multiply
+            )
             for s in (loop, stage)
         )
         pullback = None if chosen.hoist is None else Pullback(self.backend, chosen.hoist.prefix, outer, stage.fixed)

@@ -52,10 +52,12 @@ class DeviceRows:
     def finish(self, paths: Ints, scales: Floats) -> None:
         """Add the integrals times (x - x') and the scale of their path to their results; free the slots."""
         cast, rows, found = self._backend.cast_like, self._ends.result_rows[paths], self.integrals(paths)
-        ends = zip(*self._rows(paths), found, strict=True)
-        steps = [cast(stop, layers[0]) - cast(start, layers[0]) for start, stop, layers in ends]
+        if self._ends.multiply:
+            ends = zip(*self._rows(paths), found, strict=True)
+            steps = [cast(stop, layers[0]) - cast(start, layers[0]) for start, stop, layers in ends]
+            found = [[part * step for part in layers] for layers, step in zip(found, steps, strict=True)]
         for layer, parts in enumerate(zip(*found, strict=True)):
-            self._results.add(layer, rows, [part * step for part, step in zip(parts, steps, strict=True)], scales)
+            self._results.add(layer, rows, list(parts), scales)
 
     def integrals(self, paths: Ints) -> list[list[Tensor]]:
         """Return the weighted sums of the gradients of these paths, [leaf][weight row], and free their slots."""

@@ -61,7 +61,7 @@ class Pullback:
         for a, b, grad in zip(start, stop, self.prefix.pullback(stop, held, gradient), strict=True):
             wide = self.backend.wide_zeros((1, *b.shape[1:]), b)
             a, b, grad = (self.backend.cast_like(each, wide) for each in (a, b, grad))
-            found.append((b - a) * grad)
+            found.append((b - a) * grad if ends.multiply else grad)
         return found
 
 

@@ -64,7 +64,9 @@ class HostRows:
         start_rows, stop_rows = self._ends.start_rows[paths], self._ends.stop_rows[paths]
         targets = self._ends.result_rows[paths]
         for leaf, total in enumerate(self._closed(paths)):
-            step = (self._stop[leaf][stop_rows].astype(np.float64) - self._start[leaf][start_rows]) * scales[:, None]
+            step = scales[:, None]
+            if self._ends.multiply:
+                step = (self._stop[leaf][stop_rows].astype(np.float64) - self._start[leaf][start_rows]) * step
             done = total * step[:, None]
             if self._one_each:
                 self._results[leaf][targets] = done

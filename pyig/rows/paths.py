@@ -23,6 +23,8 @@ class Ends:
         The row of each path in `start` and `stop`: a shared baseline is stored once.
     result_rows : int64 (P,)
         The result that each path adds to: the paths of several baselines share one.
+    multiply : bool
+        Whether results are the integrals times (x - x'), or the integrals alone.
     """
 
     start: list[Tensor]
@@ -30,6 +32,7 @@ class Ends:
     start_rows: Ints
     stop_rows: Ints
     result_rows: Ints
+    multiply: bool = True
 
     @property
     def results(self) -> int:

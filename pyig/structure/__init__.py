@@ -14,6 +14,7 @@ from pyig.registry import Registry
 from pyig.structure.refusal import Refusal
 
 SPLITS = Registry("structure", {"torch": "pyig.structure.torch:split", "keras": "pyig.structure.keras:split"})
+TAPS = Registry("tap", {"torch": "pyig.structure.torch_tap:TorchTap"})
 PREFIXES = Registry(
     "affine prefix",
     {"torch": "pyig.structure.torch_hoisting:hoisting", "tensorflow": "pyig.structure.keras_hoisting:hoisting"},
@@ -105,6 +106,19 @@ def find_prefix(
     given = (backend, model, forward, points, starts, fixed, evaluations, explicit, known)
     found: Prefix | Refusal = _asked("affine prefixes", PREFIXES, backend, *given)
     return found
+
+
+def tap(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> Any:
+    """Return a layer inside a run of the whole model, as `split` names it.
+
+    Raises
+    ------
+    InputTypeError
+        The framework of this model has none.
+    """
+    if backend.name not in TAPS or hasattr(model, "compute_output_shape"):
+        raise InputTypeError(f"expected a torch model to look into; got one of backend {backend.name!r}")
+    return TAPS[backend.name](backend, model, layer, to_inputs)
 
 
 def _asked(what: str, table: Registry, backend: Backend, *given: Any) -> Any:

@@ -7,12 +7,9 @@ are. In `before`, every module call that is complete when the layer is reached i
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,12 +17,7 @@ import torch
 from pyig import tree
 from pyig.contracts import Backend
 from pyig.errors import InputError, InputTypeError, ModelError, PyigError, unknown
-
-_ABSENT = object()
-
-
-class _Reached(Exception):  # noqa: N818 - a signal, not an error
-    """Ends the recording run at the layer."""
+from pyig.structure.torch_patching import ABSENT, Reached, pack, patched, swapped, tensors_of, twice, unpack
 
 
 @dataclass(frozen=True)
@@ -37,11 +29,47 @@ class Record:
     spec: Any
 
 
+@dataclass
+class _Cut:
+    """What one layer gave in the last run up to it: its tensors, and the rest of its output around them."""
+
+    layer: torch.nn.Module
+    found: list[torch.Tensor] | None = None
+    rest: list[Any] = field(default_factory=list)
+    spec: tree.Spec = tree.LEAF
+
+
 def split(backend: Backend, model: Any, layer: Any, to_inputs: bool) -> TorchSplit:
-    """Find the layer and return the cut."""
-    if not isinstance(model, torch.nn.Module):
-        raise InputTypeError(f"expected a torch.nn.Module for layer=; got {type(model).__qualname__}")
-    return TorchSplit(backend, model, find_layer(model, layer), to_inputs)
+    """Find the layer, or the layers of a list, and return the cut."""
+    several = isinstance(layer, list)
+    if several and not layer:
+        raise InputError("expected at least one layer; got none")
+    roots, layers = find_layers(backend, model, layer if several else [layer])
+    if len(set(layers)) < len(layers):
+        raise InputError("expected each layer once in the list of layers; got one twice")
+    return TorchSplit(backend, roots, layers, several, to_inputs)
+
+
+def find_layers(
+    backend: Backend, model: Any, layers: Sequence[Any]
+) -> tuple[list[torch.nn.Module], list[torch.nn.Module]]:
+    """Return the model's module, or the modules that a function is seen to use, and the layers in them."""
+    roots = [model] if isinstance(model, torch.nn.Module) else list(getattr(backend, "modules", []))
+    return roots, [_find(model, roots, layer) for layer in layers]
+
+
+def _find(model: Any, roots: list[torch.nn.Module], layer: Any) -> torch.nn.Module:
+    """Return the layer; one that a function was not seen to use is taken as it is."""
+    if isinstance(model, torch.nn.Module):
+        return find_layer(model, layer)
+    if isinstance(layer, torch.nn.Module):
+        return layer
+    if len(roots) != 1:
+        raise InputTypeError(
+            f"expected a torch.nn.Module as the model, or layer= as a module itself; got {type(model).__qualname__} "
+            f"and {type(layer).__qualname__}"
+        )
+    return find_layer(roots[0], layer)
 
 
 def find_layer(model: torch.nn.Module, layer: Any) -> torch.nn.Module:
@@ -70,14 +98,24 @@ class TorchSplit:
     node, and `note` says so.
     """
 
-    def __init__(self, backend: Backend, model: torch.nn.Module, layer: torch.nn.Module, to_inputs: bool) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        roots: list[torch.nn.Module],
+        layers: list[torch.nn.Module],
+        several: bool,
+        to_inputs: bool,
+    ) -> None:
         self.spec = tree.LEAF
         self.note: str | None = None
-        self._backend, self._model, self._layer, self._to_inputs = backend, model, layer, to_inputs
+        self._backend, self._several, self._to_inputs = backend, several, to_inputs
+        self._cuts = [_Cut(layer) for layer in layers]
+        known = {module: None for root in roots for module in root.modules()}
+        self._modules = list(known | dict.fromkeys(layers))
+        self._lock = next((root for root in roots if layers[0] in set(root.modules())), layers[0])
         self._plan: list[Record] = []  # shared leaves stay in the record; an absent one is filled from the context
         self._rows: list[tuple[torch.nn.Module, list[bool]]] | None = None  # per record: which leaves have rows
         self._replays = True
-        self._layer_rest: tuple[Any, ...] = ()
         self._inputs: tuple[tree.Spec, list[str], dict[str, Any]] = (tree.LEAF, [], {})
 
     def before(
@@ -96,7 +134,7 @@ class TorchSplit:
         self._plan = []
         for record, (_, rows) in zip(records, self._rows, strict=True) if self._replays else ():
             context += [leaf for leaf, flag in zip(record.leaves, rows, strict=True) if flag]
-            kept = [_ABSENT if flag else leaf for leaf, flag in zip(record.leaves, rows, strict=True)]
+            kept = [ABSENT if flag else leaf for leaf, flag in zip(record.leaves, rows, strict=True)]
             self._plan.append(Record(record.module, kept, record.spec))
         return values, context
 
@@ -108,61 +146,73 @@ class TorchSplit:
         kwargs = {name: next(rest) for name in names} | shared
         queues: dict[torch.nn.Module, deque[Any]] = {}
         for record in self._plan:
-            filled = [next(rest) if leaf is _ABSENT else leaf for leaf in record.leaves]
-            queues.setdefault(record.module, deque()).append(_pack(record.spec, filled))
-        calls = Counter[str]()
+            filled = [next(rest) if leaf is ABSENT else leaf for leaf in record.leaves]
+            queues.setdefault(record.module, deque()).append(pack(record.spec, filled))
+        calls = Counter[torch.nn.Module]()
         patches: dict[torch.nn.Module, Callable[..., Any]] = {
             module: _player(queue, module.forward) for module, queue in queues.items()
         }
-        patches[self._layer] = self._stand_in(points, calls, self._layer.forward)
-        with _patched(self._model, patches):
+        fresh = iter(points)
+        for cut in self._cuts:
+            own = [next(fresh) for _ in cut.found or ()]
+            patches[cut.layer] = self._stand_in(cut, own, calls, cut.layer.forward)
+        with patched(self._lock, patches):
             out = self._backend.call(x, kwargs)
-        if not calls["layer"]:
+        if len(calls) < len(self._cuts):
             raise ModelError("expected the layer to be called as in the first run; it was not")
         return out
 
     def _stand_in(
-        self, points: Sequence[torch.Tensor], calls: Counter[str], forward: Callable[..., Any]
+        self, cut: _Cut, points: list[torch.Tensor], calls: Counter[torch.nn.Module], forward: Callable[..., Any]
     ) -> Callable[..., Any]:
         def stand_in(*args: Any, **kwargs: Any) -> Any:
-            calls["layer"] += 1
-            if calls["layer"] > 1:
-                raise ModelError(
-                    f"expected the layer to be called once in a forward; {type(self._layer).__qualname__} is called "
-                    "again. Choose a layer that is called once, or give the model one instance per call"
-                )
+            calls[cut.layer] += 1
+            if calls[cut.layer] > 1:
+                raise ModelError(twice(cut.layer))
             if not self._to_inputs:
-                return _pack(self._layer_rest[0], list(points))
-            fresh = iter(points)
-            swapped = [next(fresh) if isinstance(a, torch.Tensor) else a for a in args]
-            named = {k: next(fresh) if isinstance(v, torch.Tensor) else v for k, v in kwargs.items()}
-            return forward(*swapped, **named)
+                fresh = iter(points)
+                return pack(cut.spec, [next(fresh) if leaf is ABSENT else leaf for leaf in cut.rest])
+            positional, named = swapped(args, kwargs, points)
+            return forward(*positional, **named)
 
         return stand_in
 
     def _record(self, x: Any, kwargs: dict[str, Any]) -> tuple[list[torch.Tensor], list[Record]]:
-        """Run up to the layer; return its values and the outermost calls that were complete by then."""
+        """Run up to the last layer; return the values, and the outermost calls that were complete before the first."""
         done: list[tuple[int, Record]] = []
         depth = 0
-        found: list[torch.Tensor] = []
+        begun = False
+        cuts = {cut.layer: cut for cut in self._cuts}
+        for cut in self._cuts:
+            cut.found = None
+
+        def take(cut: _Cut, values: list[torch.Tensor]) -> None:
+            if cut.found is None:  # a second call is refused where the values are put in
+                cut.found = values
+            if all(each.found is not None for each in self._cuts):
+                raise Reached
 
         def wrap(module: torch.nn.Module) -> Callable[..., Any]:
             forward = module.forward
 
             def run(*args: Any, **kw: Any) -> Any:
-                nonlocal depth
-                if module is self._layer and self._to_inputs:
-                    found.extend(t for t in (*args, *kw.values()) if isinstance(t, torch.Tensor))
-                    raise _Reached
+                nonlocal depth, begun
+                cut = cuts.get(module)
+                begun = begun or cut is not None
+                if cut is not None and self._to_inputs:
+                    take(cut, [tensor.clone() for tensor in tensors_of(args, kw)])
                 depth += 1
                 out = forward(*args, **kw)
                 depth -= 1
-                leaves, spec = _unpack(out)
-                if module is self._layer:
-                    found.extend(leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
-                    self._layer_rest = (spec,)
-                    self.spec = spec if all(isinstance(leaf, torch.Tensor) for leaf in leaves) else tree.LEAF
-                    raise _Reached
+                leaves, spec = unpack(out)
+                if cut is not None and not self._to_inputs:
+                    if cut.found is None:
+                        cut.spec = spec
+                        cut.rest = [ABSENT if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+                    # A clone: what follows may work in place on it before the last layer is reached.
+                    take(cut, [leaf.clone() for leaf in leaves if isinstance(leaf, torch.Tensor)])
+                if begun:
+                    return out
                 while done and done[-1][0] > depth:  # calls inside this one are covered by its own output
                     done.pop()
                 kept = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
@@ -171,20 +221,28 @@ class TorchSplit:
 
             return run
 
-        with torch.no_grad(), _patched(self._model, {module: wrap(module) for module in self._model.modules()}):
+        with torch.no_grad(), patched(self._lock, {module: wrap(module) for module in self._modules}):
             try:
                 self._backend.call(x, kwargs)
-            except _Reached:
+            except Reached:
                 pass
             else:
+                missed = next(cut.layer for cut in self._cuts if cut.found is None)
                 raise ModelError(
-                    f"expected the layer {type(self._layer).__qualname__} to be called by the model; it was not"
+                    f"expected the layer {type(missed).__qualname__} to be called by the model; it was not"
                 )
-        if self._to_inputs:
-            self.spec = tree.LEAF if len(found) == 1 else tree.Spec("tuple", children=(tree.LEAF,) * len(found))
-        if not found:
+        if any(not cut.found for cut in self._cuts):
             raise ModelError("expected the layer to give or take tensors; got none")
-        return found, [record for _, record in done]
+        specs = [self._spec_of(cut) for cut in self._cuts]
+        self.spec = tree.Spec("list", children=tuple(specs)) if self._several else specs[0]
+        return [leaf for cut in self._cuts for leaf in cut.found or ()], [record for _, record in done]
+
+    def _spec_of(self, cut: _Cut) -> tree.Spec:
+        """Return the structure of a layer's attributions: that of its output, where that is tensors alone."""
+        count = len(cut.found or ())
+        if not self._to_inputs and all(leaf is ABSENT for leaf in cut.rest):
+            return cut.spec
+        return tree.LEAF if count == 1 else tree.Spec("tuple", children=(tree.LEAF,) * count)
 
     def _look(
         self, leaves: list[torch.Tensor], spec: tree.Spec, batched: dict[str, Any], shared: dict[str, Any]
@@ -262,55 +320,3 @@ def _player(queue: deque[Any], forward: Callable[..., Any]) -> Callable[..., Any
         return queue.popleft() if queue else forward(*args, **kwargs)
 
     return play
-
-
-_guard = threading.Lock()
-_locks: weakref.WeakKeyDictionary[torch.nn.Module, threading.RLock] = weakref.WeakKeyDictionary()
-
-
-@contextmanager
-def _patched(model: torch.nn.Module, forwards: dict[torch.nn.Module, Callable[..., Any]]) -> Iterator[None]:
-    """Set `forward` on module instances for this thread, and put back whatever was there.
-
-    Cuts of one model take turns; a thread that only calls the model meets the original.
-    """
-    with _guard:
-        lock = _locks.setdefault(model, threading.RLock())
-    with lock:
-        saved = {module: module.__dict__.get("forward", _ABSENT) for module in forwards}
-        try:
-            for module, forward in forwards.items():
-                module.__dict__["forward"] = _for_this_thread(forward, module.forward)
-            yield
-        finally:
-            for module, old in saved.items():
-                if old is _ABSENT:
-                    module.__dict__.pop("forward", None)
-                else:
-                    module.__dict__["forward"] = old
-
-
-def _for_this_thread(forward: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    owner = threading.get_ident()
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return (forward if threading.get_ident() == owner else original)(*args, **kwargs)
-
-    return run
-
-
-def _unpack(out: Any) -> tuple[list[Any], Any]:
-    """Take a module's output apart, keeping what is no tensor as a leaf of its own."""
-    if isinstance(out, (list, tuple)) and type(out) in (list, tuple):
-        parts = [_unpack(item) for item in out]
-        kind = "tuple" if isinstance(out, tuple) else "list"
-        return [leaf for leaves, _ in parts for leaf in leaves], tree.Spec(kind, children=tuple(s for _, s in parts))
-    if type(out) is dict:
-        parts = [_unpack(item) for item in out.values()]
-        spec = tree.Spec("dict", keys=tuple(out), children=tuple(s for _, s in parts))
-        return [leaf for leaves, _ in parts for leaf in leaves], spec
-    return [out], tree.LEAF
-
-
-def _pack(spec: tree.Spec, leaves: list[Any]) -> Any:
-    return tree.unflatten(spec, leaves)
