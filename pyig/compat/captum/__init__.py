@@ -1,0 +1,18 @@
+"""Captum's classes over pyig's engine: ``from pyig.compat.captum import IntegratedGradients``.
+
+Arguments, defaults, shapes and deltas are those of Captum 0.9; what is different is listed in ``docs/migration.md``.
+"""
+
+from pyig.compat.captum.attribution import Attribution as Attribution
+from pyig.compat.captum.attribution import GradientAttribution as GradientAttribution
+from pyig.compat.captum.attribution import LayerAttribution as LayerAttribution
+from pyig.compat.captum.gradient_shap import GradientShap as GradientShap
+from pyig.compat.captum.gradient_shap import LayerGradientShap as LayerGradientShap
+from pyig.compat.captum.gradients import InputXGradient as InputXGradient
+from pyig.compat.captum.gradients import Saliency as Saliency
+from pyig.compat.captum.integrated_gradients import IntegratedGradients as IntegratedGradients
+from pyig.compat.captum.layer_integrated_gradients import LayerIntegratedGradients as LayerIntegratedGradients
+from pyig.compat.captum.layer_paths import InternalInfluence as InternalInfluence
+from pyig.compat.captum.layer_paths import LayerConductance as LayerConductance
+from pyig.compat.captum.neuron_integrated_gradients import NeuronIntegratedGradients as NeuronIntegratedGradients
+from pyig.compat.captum.noise_tunnel import NoiseTunnel as NoiseTunnel
