@@ -18,6 +18,7 @@ from pyig.cli.shared import (
     explain_options,
     names,
     open_artifact,
+    opened_with,
     read_target,
     say_json,
 )
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         out=options.out,
         target=read_target(options.target, artifact),
         options=explain_options(options, artifact),
-        opened={"kind": artifact.kind, "signature": options.signature},
+        opened={"kind": artifact.kind, **opened_with(options)},
         chunk=options.chunk or "auto",
         on_error=options.on_error,
         id_column=options.id,

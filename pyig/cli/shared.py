@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pyig.errors import InputError
+
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 ARTIFACT = "a .keras or .h5 file, a SavedModel directory, a directory with package.py, or a torch file"
@@ -31,15 +33,24 @@ def add_artifact(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the artifact")
     group.add_argument("--kind", metavar="NAME", help="what it is, where its path cannot tell")
     group.add_argument("--signature", metavar="NAME", help="of a SavedModel (default: serving_default)")
+    group.add_argument(
+        "--with", dest="extra", metavar="NAME=VALUE", type=_pair, action="append", default=[],
+        help="what else its kind can be told: layer=embedding, output=risk",
+    )  # fmt: skip
     group.add_argument("--trust", action="store_true", help="run code that comes with it: package.py, lambdas, pickles")
 
 
-def open_artifact(options: argparse.Namespace, path: str | None = None) -> Any:
+def open_artifact(options: argparse.Namespace) -> Any:
     """Open the artifact that the options name."""
     from pyig.artifacts import load
 
-    extra = {} if options.signature is None else {"signature": options.signature}
-    return load(path or options.artifact, options.kind, trust=options.trust, **extra)
+    return load(options.artifact, options.kind, trust=options.trust, **opened_with(options))
+
+
+def opened_with(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what `load` is told beside the path."""
+    signature = {} if options.signature is None else {"signature": options.signature}
+    return signature | dict(options.extra)
 
 
 def add_explanation(parser: argparse.ArgumentParser) -> None:
@@ -89,9 +100,15 @@ def _baseline(word: str, artifact: Any) -> Any:
         return float(word)
     except ValueError:
         pass
-    if Path(word).suffix and Path(word).is_file():
-        return read_table(word, artifact.columns)[0]
-    return word
+    if not Path(word).is_file():
+        return word
+    from pyig.baselines import several
+
+    table, faults, count = read_table(word, artifact.columns)
+    if faults:
+        raise InputError(f"expected baselines without gaps in {word}; {faults[0]}")
+    rows = [{name: array[i].tolist() for name, array in table.items()} for i in range(count)]
+    return rows[0] if count == 1 else several(rows)
 
 
 def read_table(path: str, columns: Any, most: int | None = None) -> tuple[dict[str, Any], list[Any], int]:
@@ -112,6 +129,16 @@ def names(text: str) -> list[str]:
     (['age', 'sex'], [])
     """
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE; got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def at_least(least: int) -> Callable[[str], int]:

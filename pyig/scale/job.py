@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pyig import _core
+from pyig.baselines import several
 from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
 from pyig.scale.account import Account, Progress, summary_of
@@ -288,6 +289,8 @@ def _width(column: Column) -> int:
 
 def _plain(value: Any) -> Any:
     """Return JSON data that compares equal after it was written and read."""
+    if isinstance(value, several):
+        return _plain(list(value.items))
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
