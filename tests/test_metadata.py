@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +335,9 @@ def test_two_outputs_and_a_sequence_are_named() -> None:
 def test_infinite_domains_survive() -> None:
     text = changed(CELSIUS, "inputs", "degrees_celsius", domain={"min": -math.inf, "max": math.inf})
     assert md.parse(text).inputs[0].domain == {"min": -math.inf, "max": math.inf}
+
+
+def test_nothing_here_imports_a_framework_before_a_model_is_opened() -> None:
+    code = "import sys, pyig.artifacts.metadata, pyig.artifacts.metadata_model; print('tensorflow' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

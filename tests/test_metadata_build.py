@@ -106,6 +106,15 @@ def test_several_outputs_of_a_keras_model(tmp_path: Path) -> None:
     assert md.build(tmp_path, output="price").outputs[0].output_tensor_name == "price"
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # of Keras, as it saves
+def test_a_file_of_keras_is_as_good_as_the_model(tmp_path: Path) -> None:
+    case = saved_models.embedding()
+    case.model.save(tmp_path / "m.keras")
+    assert md.build(tmp_path / "m.keras") == md.build(case.model)
+    with pytest.raises(InputError, match=r"a SavedModel directory, or a \.keras or \.h5 file"):
+        md.build(Path(__file__))
+
+
 def test_tf_keras_outputs_are_named_by_their_layers() -> None:
     import tf_keras
 

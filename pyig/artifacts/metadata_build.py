@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyig.artifacts.metadata_rules import broken
@@ -63,13 +64,14 @@ def build(
     feature_names: Mapping[str, Sequence[str]] | None = None,
     baselines: Mapping[str, Sequence[Any]] | None = None,
     labels: Sequence[str] | None = None,
+    trust: bool = False,
 ) -> Metadata:
     """Build metadata for a model.
 
     Parameters
     ----------
     model : path, SavedModel, Keras or tf-keras model, or torch.nn.Module
-        A directory is read by its signature; a Keras model gets the names that it has once it is exported.
+        A directory is read by its signature; a Keras model, or its file, gets the names that it has once exported.
     signature : str, optional
         Of a SavedModel. Default: ``xai_model``, ``serving_default``, or the only one.
     output : str, optional
@@ -78,6 +80,8 @@ def build(
         By input: a name for each entry of its last axis; up to 10 baselines.
     labels : sequence of str, optional
         Names of the output's columns.
+    trust : bool, default False
+        Let a file run the code that it holds.
 
     Returns
     -------
@@ -98,11 +102,13 @@ def build(
     ('age', 'height')
     """
     known = Known(feature_names or {}, baselines or {}, labels)
+    if isinstance(model, (str, os.PathLike)) and Path(model).is_file():
+        model = _keras_model(Path(model), trust)
     made = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
     if isinstance(model, (str, os.PathLike)) or hasattr(model, "signatures"):
         from pyig.artifacts.metadata_build_saved import from_saved_model
 
-        return known.finished(from_saved_model(model, known, signature, output))
+        return known.finished(from_saved_model(model, known, signature, output, trust))
     if made & {"keras", "tf_keras"}:
         from pyig.artifacts.metadata_build_keras import from_keras
 
@@ -113,6 +119,15 @@ def build(
         "expected a SavedModel directory, a Keras model or a torch module; "
         f"got {type(model).__module__}.{type(model).__qualname__}"
     )
+
+
+def _keras_model(path: Path, trust: bool) -> Any:
+    from pyig.artifacts.keras_file import KerasOpener
+
+    if not KerasOpener.recognises(path):
+        raise InputError(f"expected a SavedModel directory, or a .keras or .h5 file; got {str(path)!r}")
+    source: Any = KerasOpener.open(path, trust=trust).source
+    return source._call.model
 
 
 def from_torch(module: Any, known: Known, output: str | None = None) -> Metadata:

@@ -19,9 +19,9 @@ _LOOKUPS = ("GatherV2", "ResourceGather", "Gather", "SparseSegmentMean", "Sparse
 _ROWS = 3  # of what is tried: a number that no axis has by chance
 
 
-def from_saved_model(model: Any, known: Known, key: str | None, output: str | None) -> Metadata:
+def from_saved_model(model: Any, known: Known, key: str | None, output: str | None, trust: bool = False) -> Metadata:
     """Build metadata by the names of a signature; see `metadata_build.build`."""
-    opened = model if isinstance(model, SavedModel) else _open(model, key)
+    opened = model if isinstance(model, SavedModel) else _open(model, key, trust)
     signature = opened.signature(key or opened.key)
     chosen = _output(signature, output)
     flat = opened.description.flat
@@ -35,9 +35,9 @@ def from_saved_model(model: Any, known: Known, key: str | None, output: str | No
     )
 
 
-def _open(path: Any, key: str | None) -> SavedModel:
+def _open(path: Any, key: str | None, trust: bool) -> SavedModel:
     known = saved_model_file.read(Path(path)).signatures
-    return SavedModel.load(path, key or ("xai_model" if "xai_model" in known else None))
+    return SavedModel.load(path, key or ("xai_model" if "xai_model" in known else None), trust=trust)
 
 
 def _output(signature: Signature, output: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyig.artifacts import metadata_baselines, metadata_read, metadata_rows
+from pyig.artifacts import metadata_read, metadata_rows, saved_model_file
 from pyig.artifacts.artifact import Problem, Table
 from pyig.artifacts.metadata_bind import Binding, bind
 from pyig.artifacts.metadata_rules import unexplainable
@@ -89,8 +89,6 @@ class MetadataModel:
 
     def _key(self) -> str | None:
         """Return the signature that is explained, where its name says so."""
-        from pyig.artifacts import saved_model_file
-
         known = saved_model_file.read(self.path).signatures
         if EXPLAINED in known:
             return EXPLAINED
@@ -142,6 +140,7 @@ class MetadataModel:
             Its dicts have one entry per feature of the user; `values` to `meta` are those of the path through the
             explained tensors.
         """
+        from pyig.artifacts import metadata_baselines
         from pyig.artifacts.metadata_tail import Tail, encode
         from pyig.artifacts.metadata_words import in_words
 
