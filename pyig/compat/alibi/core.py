@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,7 @@ from pyig.compat.alibi.record import Explanation
 from pyig.compat.alibi.targets import Asked, read_target
 from pyig.errors import unknown
 from pyig.explainer import IntegratedGradients as Engine
-from pyig.explanation import Explanation as Found
-from pyig.quadrature import rule_names
+from pyig.quadrature import Rule, make_rule, rule_names
 
 _OWN_WAYS = ("auto", "adaptive", "exact")
 
@@ -148,17 +148,15 @@ class IntegratedGradients:
             with backend.session():
                 outputs, predictions = predict(backend, door.inputs, self.output, options["batch_size"])
             asked = read_target(target, self.target_fn, outputs, predictions)
-            found = self._engine.explain(
-                door.x,
-                door.baselines,
-                asked.engine,
-                layer=self.layer,
-                attribute_to_layer_inputs=attribute_to_layer_inputs,
-                forward_kwargs=forward_kwargs,
-                allow_unused=True,
-                progress=False,
+            call = {
+                "layer": self.layer,
+                "attribute_to_layer_inputs": attribute_to_layer_inputs,
+                "forward_kwargs": forward_kwargs,
+                "allow_unused": True,
+                "progress": False,
                 **options,
-            )
+            }
+            found = self._integrate(door, asked, call)
         return Explanation(self.meta, self._data(X, forward_kwargs, door, predictions, asked, found))
 
     def reset_predictor(self, predictor: Any) -> None:
@@ -196,34 +194,47 @@ class IntegratedGradients:
         whole = isinstance(self.n_steps, (int, np.integer)) and not isinstance(self.n_steps, bool)
         if not whole or int(self.n_steps) < 1:
             raise StepsError(f'expected n_steps= as a whole number of at least 1, or "auto"; got {self.n_steps!r}')
+        if self.quirks == "alibi" and self.method == "riemann_trapezoid":
+            return options | {"method": _short_trapezoid(int(self.n_steps))}
         return options | {"method": self.method, "n_steps": int(self.n_steps)}
 
+    def _integrate(self, door: Door, asked: Asked, call: dict[str, Any]) -> dict[str, Any]:
+        """Ask the engine; without the record of the paths, which grows with the steps, where nobody reads it."""
+        if self.n_steps != "auto":
+            attributions, deltas = self._engine.attribute(
+                door.x, door.baselines, asked.engine, return_convergence_delta=True, **call
+            )
+            return {"attributions": attributions, "deltas": deltas}
+        found = self._engine.explain(door.x, door.baselines, asked.engine, **call)
+        names = ("attributions", "deltas", "error", "n_evals", "converged")
+        return {name: getattr(found, name) for name in names}
+
     def _data(
-        self, X: Any, forward_kwargs: Any, door: Door, predictions: Any, asked: Asked, found: Found
+        self, X: Any, forward_kwargs: Any, door: Door, predictions: Any, asked: Asked, found: dict[str, Any]
     ) -> dict[str, Any]:
         """Put the result into the peer's words."""
-        leaves, spec = tree.flatten(found.attributions)
-        scale = np.ones(len(found)) if asked.signs is None else asked.signs
-        deltas = found.deltas * scale
-        if self.quirks == "alibi" and found.meta["method"] == "riemann_trapezoid":
-            steps = found.meta["n_steps"]
-            deltas -= (found.deltas + found.values - found.baseline_values) * scale / steps
-            scale = scale * (steps - 1) / steps
+        leaves, spec = tree.flatten(found["attributions"])
         dtypes = door.dtypes if self.layer is None else [None] * len(leaves)
+        signs = np.ones(len(predictions)) if asked.signs is None else asked.signs
         attributions = [
-            (leaf * scale.reshape(-1, *[1] * (leaf.ndim - 1))).astype(dtype or leaf.dtype)
+            (leaf * signs.reshape(-1, *[1] * (leaf.ndim - 1))).astype(dtype or leaf.dtype)
             for leaf, dtype in zip(leaves, dtypes, strict=True)
         ]
         by_name = spec.kind == "dict"
-        data = DEFAULT_DATA_INTGRAD | {
+        return DEFAULT_DATA_INTGRAD | {
+            **found,
             "attributions": tree.unflatten(spec, attributions) if by_name else attributions,
             "X": X,
             "forward_kwargs": dict(forward_kwargs or {}),
             "baselines": tree.unflatten(call_spec(door.inputs.spec), door.shown),
             "predictions": predictions,
-            "deltas": deltas,
+            "deltas": found["deltas"] * signs,
             "target": asked.index,
         }
-        if self.n_steps == "auto":
-            data |= {"error": found.error, "n_evals": found.n_evals, "converged": found.converged}
-        return data
+
+
+def _short_trapezoid(n: int) -> Rule:
+    """Return the peer's trapezoid: n - 1 intervals of length 1/n."""
+    rule = make_rule("riemann_trapezoid", n)
+    share = (n - 1) / n
+    return replace(rule, weights=rule.weights * share, half_weights=rule.half_weights * share, degree=-1)
