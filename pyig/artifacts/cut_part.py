@@ -88,6 +88,11 @@ class SavedModelSource:
         """Shape of the output that is explained."""
         return self._whole.output.shape
 
+    @property
+    def output_name(self) -> str:
+        """Name of the output that is explained."""
+        return self._whole.output.name
+
     def predict(self, arrays: Mapping[str, Any]) -> NDArray[Any]:
         """Return the output that is explained."""
         return self._whole.predict(arrays)

@@ -94,6 +94,11 @@ class KerasSource:
         shapes = self._call.output_shapes
         return shapes.get(self._output) if self._output is not None else next(iter(shapes.values()), None)
 
+    @property
+    def output_name(self) -> str:
+        """Name of the output that is explained."""
+        return self._output or self._call.outputs[0] or "output"
+
     def predict(self, arrays: Mapping[str, Any]) -> NDArray[Any]:
         """Return the output that is explained, some rows at a time."""
         given = typed(arrays, self.inputs)

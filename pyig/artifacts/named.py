@@ -15,7 +15,7 @@ from pyig.artifacts.named_check import check
 from pyig.artifacts.named_words import WithStill, Words, baselines_for
 from pyig.artifacts.signatures import Tensor
 from pyig.artifacts.table_inputs import TableInputs
-from pyig.errors import InputError, unknown
+from pyig.errors import unknown
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 from pyig.projections import project
@@ -85,6 +85,11 @@ class Source(Protocol):
         """Shape of the output, batch axis first, where the file says it."""
         ...
 
+    @property
+    def output_name(self) -> str:
+        """Name of the output that is explained."""
+        ...
+
     def predict(self, arrays: Mapping[str, Any]) -> NDArray[Any]:
         """Return the outputs."""
         ...
@@ -126,13 +131,26 @@ class NamedArtifact:
         self.path = path
         self.source = source
         self.defaults: Mapping[str, Any] = {}
-        self.outputs = tuple(str(name) for name in output_names or ())
+        self._names = tuple(str(name) for name in output_names or ())
         self._table = TableInputs(source.inputs, columns, source.defaults)
+
+    @property
+    def named(self) -> bool:
+        """Whether the outputs were given names."""
+        return bool(self._names)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What a row must have; a vector input whose columns were not named counts as one."""
         return self._table.columns
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs: those that were given, else ``name`` or ``name[0]``, ``name[1]`` of the tensor."""
+        shape, name = self.source.output_shape, self.source.output_name
+        if self._names or shape is None or len(shape) > 2 or shape[-1] is None:
+            return self._names or (name,)
+        return (name,) if len(shape) < 2 or shape[1] == 1 else tuple(f"{name}[{i}]" for i in range(shape[1] or 0))
 
     def predict(self, rows: Table) -> NDArray[Any]:
         """Return the model's outputs, shape (N, ...)."""
@@ -163,7 +181,7 @@ class NamedArtifact:
         target = self._target(target)
         if not callable(target):
             options.setdefault("output_kind", part.output_kind)
-            options.setdefault("output_names", self.outputs or None)
+            options.setdefault("output_names", self._names or None)
             if self._two_classes and target is not None:
                 options["value"] = options.get("value") or "probability"
         found = part.explainer().explain(x, given, target, **options)
@@ -201,15 +219,11 @@ class NamedArtifact:
     def _two_classes(self) -> bool:
         """Whether two names stand for one output, the probability of the second."""
         shape = self.source.output_shape
-        return len(self.outputs) == 2 and shape is not None and shape[1:] in ((), (1,))
+        return len(self._names) == 2 and shape is not None and shape[1:] in ((), (1,))
 
     def _target(self, target: Any) -> Any:
+        if isinstance(target, str) and target in self.outputs:
+            return self.outputs.index(target)
         if not isinstance(target, str) or target.startswith(_ASKED):
             return target
-        if target in self.outputs:
-            return self.outputs.index(target)
-        if not self.outputs:
-            raise InputError(
-                f"expected target= as a number; got {target!r}. Give the outputs names: output_names=[...]"
-            )
         raise unknown("target", target, [*self.outputs, "predicted", "top3"])

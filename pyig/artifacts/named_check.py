@@ -38,7 +38,7 @@ def check(artifact: Any, source: Any, rows: Table | None) -> Iterator[Problem]:
         said = str(error).strip().partition("\n")[0]
         yield Problem("error", "predict", f"it raised {type(error).__name__}: {said}", "Run it on rows that it knows")
         return
-    yield from _outputs(outputs, where, artifact.outputs)
+    yield from _outputs(outputs, where, artifact.outputs if artifact.named else ())
     try:
         part = source.part()
     except PyigError as error:

@@ -28,7 +28,8 @@ class Cut:
     encoded : dict of Tensor
         Where gradients are taken, by the name of the input: the tensor that stands for it, or a float input itself.
     fixed : dict of Tensor
-        Inputs that the second part needs as they are; they do not move on a path.
+        Inputs that the second part needs as they are; they do not move on a path. One that is also encoded is named
+        ``"ids (as given)"``.
     output : Tensor
         What is explained.
     defaults : dict
@@ -97,7 +98,8 @@ class Cut:
     def still(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs that `tail` needs besides the encoded ones, as tensors."""
         given = self._given(inputs)
-        return {name: given[name] for name in self.fixed}
+        source = {tensor.tensor_name: name for name, tensor in self.inputs.items()}
+        return {name: given[source[tensor.tensor_name]] for name, tensor in self.fixed.items()}
 
     def tail(self, encoded: Mapping[str, Any], fixed: Mapping[str, Any] | None = None) -> Any:
         """Return the output for encoded values, differentiable in them.

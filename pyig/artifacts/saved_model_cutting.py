@@ -64,7 +64,8 @@ class Cutting:
         stops = [tensor.tensor_name for tensor in found.values()]
         reached = self._graph.reached([end.tensor_name], [*stops, *names.values()])
         taken = {tensor.tensor_name for tensor in found.values()}
-        fixed = {n: t for n, t in self._inputs.items() if t.tensor_name in reached and t.tensor_name not in taken}
+        still = {n: t for n, t in self._inputs.items() if t.tensor_name in reached and t.tensor_name not in taken}
+        fixed = {name if name not in found else f"{name} (as given)": tensor for name, tensor in still.items()}
         order = [name for name in self._inputs if name in found]
         defaults = {} if self._signature is None else self._signature.defaults
         return Cut(

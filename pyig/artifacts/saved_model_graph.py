@@ -106,7 +106,9 @@ def from_flat(loaded: Any, outputs: Iterable[str]) -> FlatGraph:
     """Take the graph of a TF1-style SavedModel."""
     graph = loaded.graph
     if {operation.type for operation in graph.get_operations()} & _CONTROL_FLOW_V1:
-        return FlatGraph(loaded)  # such a loop knows its frame by more than the definition of the graph
+        from pyig.artifacts.saved_model_loops import LoopGraph
+
+        return LoopGraph(loaded)  # such a loop knows its frame by more than the definition of the graph
     return _rebuilt(graph.as_graph_def(), graph.captures, outputs)
 
 
