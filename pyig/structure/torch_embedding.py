@@ -1,0 +1,52 @@
+"""Which embedding of a torch model consumes the ids of an input: seen in one call, not guessed from names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from pyig.held import modules_of
+
+
+def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[list[Any]]:
+    """Return, for each tensor of ids, the embedding layers that it goes into.
+
+    Parameters
+    ----------
+    ids : sequence of integer tensor
+        The inputs in question.
+    call : callable
+        Runs the model on them.
+    """
+    found: list[list[Any]] = [[] for _ in ids]
+    every: list[torch.nn.Module] = []
+
+    def note(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor)]
+        if given and module not in every:
+            every.append(module)
+        for place, tensor in enumerate(ids):
+            if any(_same(a, tensor) for a in given) and module not in found[place]:
+                found[place].append(module)
+
+    kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
+    layers = [m for outer in modules_of(model) for m in outer.modules() if isinstance(m, kinds)]
+    handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in dict.fromkeys(layers)]
+    try:
+        with torch.no_grad():
+            call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    if len(ids) == 1 and not found[0]:  # the ids were shifted or clipped on their way
+        own = getattr(model, "get_input_embeddings", None)
+        found[0] = [own()] if own is not None else every
+    return found
+
+
+def _same(given: torch.Tensor, ids: torch.Tensor) -> bool:
+    if given.is_floating_point() or given.numel() != ids.numel():
+        return False
+    return given.data_ptr() == ids.data_ptr() or bool((given.reshape(-1) == ids.reshape(-1).to(given.device)).all())

@@ -1,0 +1,76 @@
+"""Texts longer than the model takes: an error, a cut, or windows; never silently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from pyig.errors import InputError, unknown
+from pyig.text.encoded import Encoded
+from pyig.text.tokenizers import Tokenizer
+
+WAYS = ("error", "truncate", "window")
+
+
+def limit_of(model: Any, tokenizer: Tokenizer, given: int | None) -> int | None:
+    """Return the most tokens of one text: the user's word, or the smaller of the model's and the tokenizer's."""
+    if given is not None:
+        return given
+    config = getattr(model, "config", None)
+    known = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
+    found = [int(k) for k in (*known, tokenizer.limit) if isinstance(k, int) and k > 0]
+    return min(found, default=None)
+
+
+def fitted(texts: Sequence[Encoded], limit: int | None, way: str) -> list[list[Encoded]]:
+    """Return for each text the parts that are explained: itself, its beginning, or its windows one after the other.
+
+    Special tokens before and after the text stay around every part.
+
+    Examples
+    --------
+    >>> text = Encoded("a b c", (0, 7, 8, 9, 1), ("<", "a", "b", "c", ">"), (None, (0, 1), (2, 3), (4, 5), None),
+    ...                (True, False, False, False, True))
+    >>> [part.ids for part in fitted([text], 4, "window")[0]], [part.ids for part in fitted([text], 4, "truncate")[0]]
+    ([(0, 7, 8, 1), (0, 9, 1)], [(0, 7, 8, 1)])
+    """
+    if way not in WAYS:
+        raise unknown("too_long", way, WAYS)
+    out = []
+    for row, text in enumerate(texts):
+        if limit is None or len(text) <= limit:
+            out.append([text])
+            continue
+        if way == "error":
+            raise InputError(
+                f"expected texts of at most {limit} tokens; text {row} ({text.text[:40]!r}...) has {len(text)}. Pass "
+                "too_long='truncate' to explain its beginning, too_long='window' to explain it part by part, or "
+                "max_length="
+            )
+        before, after = _edges(text)
+        room = limit - before - after
+        if room < 1:
+            raise InputError(
+                f"expected room for the text beside {before + after} special tokens; got a limit of {limit}"
+            )
+        starts = range(before, len(text) - after, room)
+        parts = [_part(text, before, after, start, min(start + room, len(text) - after)) for start in starts]
+        out.append(parts if way == "window" else parts[:1])
+    return out
+
+
+def _edges(text: Encoded) -> tuple[int, int]:
+    """Count the special tokens at the beginning and at the end."""
+    plain = [place for place, special in enumerate(text.special) if not special]
+    return plain[0], len(text) - 1 - plain[-1]
+
+
+def _part(text: Encoded, before: int, after: int, start: int, stop: int) -> Encoded:
+    places = [*range(before), *range(start, stop), *range(len(text) - after, len(text))]
+    chosen: dict[str, Any] = {
+        name: tuple(getattr(text, name)[place] for place in places) for name in ("ids", "tokens", "spans", "special")
+    }
+    if text.segments is not None:
+        chosen["segments"] = tuple(text.segments[place] for place in places)
+    return replace(text, **chosen)

@@ -1,0 +1,179 @@
+"""One way of explaining texts: the model, its tokenizer, and every option, so that another text is explained alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from pyig.errors import InputError, InputTypeError
+from pyig.explainer import IntegratedGradients
+from pyig.explanation import Explanation
+from pyig.explanation.joining import concatenate
+from pyig.projections import Embedding, project
+from pyig.structure.embedding import find_embeddings
+from pyig.text.baselines import baseline_ids
+from pyig.text.batches import Batch, batches
+from pyig.text.encoded import Encoded
+from pyig.text.limits import fitted, limit_of
+from pyig.text.result import LEAF, TextExplanation
+from pyig.text.tokenizers import Tokenizer
+from pyig.text.windows import rejoined
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything of a call but its texts; `pyig.explain_text` says what each part means."""
+
+    explainer: IntegratedGradients
+    tokenizer: Tokenizer
+    inputs: Callable[[Any, Batch], tuple[Any, dict[str, Any]]]
+    target: Any = None
+    baseline: Any = None
+    layer: Any = None
+    too_long: str = "error"
+    max_length: int | None = None
+    length: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    rows: Callable[[Sequence[str]], dict[str, Any]] | None = None
+    """Keyword arguments of the model that have one row per text."""
+
+    def explain(self, texts: list[str]) -> TextExplanation:
+        """Explain texts."""
+        if not texts:
+            raise InputError("expected at least one text; got none")
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputTypeError(
+                    f"expected texts as str; text {row} is {type(text).__module__}.{type(text).__qualname__}"
+                )
+        encoded = self.tokenizer.encode(texts)
+        self._check(encoded)
+        parts = fitted(encoded, limit_of(self.explainer.model, self.tokenizer, self.max_length), self.too_long)
+        flat = [part for each in parts for part in each]
+        owner = np.repeat(np.arange(len(texts)), [len(each) for each in parts])
+        if len(flat) > len(texts) and self.target in (None, "predicted"):
+            raise InputError(
+                "expected target= as a class with too_long='window', since each window may be predicted differently; "
+                "got none"
+            )
+        found = self._explained(flat, self._targets(len(texts), owner), self.rows(texts) if self.rows else {}, owner)
+        tokens, kept = rejoined(found, flat, owner, encoded)
+        notes = [*tokens.meta.get("notes", []), *self._notes(encoded, parts)]
+        return TextExplanation(replace(tokens, meta=tokens.meta | {"notes": notes}), kept, self)
+
+    def _check(self, encoded: Sequence[Encoded]) -> None:
+        size = _rows_of(self.layer_weight)
+        for row, text in enumerate(encoded):
+            if not len(text):
+                raise InputError(f"expected texts with at least one token; text {row} ({text.text[:40]!r}) has none")
+            if size is not None and max(text.ids) >= size:
+                raise InputError(
+                    f"expected token ids below {size}, the rows of the model's embedding; text {row} has "
+                    f"{max(text.ids)} ({text.tokens[int(np.argmax(text.ids))]!r}). Is this the model's own tokenizer?"
+                )
+
+    @property
+    def layer_weight(self) -> Any:
+        """The table of the embedding layer, where it is known before a call."""
+        own = getattr(self.explainer.model, "get_input_embeddings", None)
+        layer = self.layer if self.layer is not None and not isinstance(self.layer, str) else None
+        if layer is None and own is not None:
+            layer = own()
+        return getattr(layer, "weight", None)
+
+    def _targets(self, count: int, owner: Any) -> Callable[[Any], Any]:
+        """Return the target of some rows: one for all, or the entries that belong to them."""
+        target = self.target
+        each = isinstance(target, list) or (hasattr(target, "shape") and getattr(target, "ndim", 1) > 0)
+        if not each:
+            return lambda rows: target
+        listed = np.asarray(target)
+        if len(listed) != count:
+            raise InputError(f"expected target= with one entry for each of {count} texts; got {len(listed)}")
+        return lambda rows: listed[owner[rows]]
+
+    def _explained(self, flat: list[Encoded], target: Any, extra: dict[str, Any], owner: Any) -> Explanation:
+        pad = self.tokenizer.pad if self.tokenizer.pad is not None else 0
+        starts = baseline_ids(flat, self.tokenizer, self.baseline)
+        width = max(map(len, flat)) if self.length is None else self.length
+        found: list[Explanation] = []
+        order: list[int] = []
+        for batch in batches(flat, starts, pad, self.tokenizer.side, self.length):
+            more = {key: np.asarray(value)[owner[batch.rows]] for key, value in extra.items()}
+            found.append(self._batch(batch, flat, target(batch.rows), more, width))
+            order += batch.rows.tolist()
+        return concatenate(found)[np.argsort(order)]
+
+    def _batch(self, batch: Batch, flat: list[Encoded], target: Any, more: dict[str, Any], width: int) -> Explanation:
+        x, kwargs = self.inputs(batch.ids, batch)
+        start, _ = self.inputs(batch.baseline, batch)
+        kwargs = {**kwargs, **more}
+        layer = self._layer(x, batch.ids, kwargs)
+        explained = self.explainer.explain(
+            x, baselines=start, target=target, layer=layer, forward_kwargs=kwargs, **self.options
+        )
+        tokens = batch.spread([flat[row].tokens for row in batch.rows], "", object).astype(np.str_)
+        other = np.vectorize(self.tokenizer.token, otypes=[object])(batch.baseline)
+        other[batch.places < 0] = ""
+        shown = Embedding(tokens, other.astype(np.str_), name=LEAF)
+        return _aligned(project(explained, shown), batch, width)
+
+    def _layer(self, x: Any, ids: Any, kwargs: dict[str, Any]) -> Any:
+        return self.layer if self.layer is not None else self._found(x, ids, kwargs)
+
+    def _found(self, x: Any, ids: Any, kwargs: dict[str, Any]) -> Any:
+        known = self._memory.get("layer")
+        if known is None:
+            backend = self.explainer.backend_for(x)
+            with backend.session():
+                one = _first_row(x, backend)
+                held = {key: _first_row(value, backend) for key, value in kwargs.items()}
+                (known,) = find_embeddings(
+                    backend, self.explainer.model, [backend.asarray(ids[:1])], ["the token ids"],
+                    lambda: backend.call(one, held),
+                )  # fmt: skip
+            self._memory["layer"] = known
+        return known
+
+    @cached_property
+    def _memory(self) -> dict[str, Any]:
+        return {}
+
+    def _notes(self, encoded: Sequence[Encoded], parts: Sequence[Sequence[Encoded]]) -> list[str]:
+        cut = [row for row, (text, each) in enumerate(zip(encoded, parts, strict=True)) if each[0] is not text]
+        if not cut:
+            return []
+        what = "explained by its beginning alone" if self.too_long == "truncate" else "explained window by window"
+        return [f"too long for the model and {what}: text {', '.join(map(str, cut[:10]))}"]
+
+
+def _first_row(value: Any, backend: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _first_row(part, backend) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_first_row(part, backend) for part in value)
+    return backend.asarray(value[:1]) if hasattr(value, "shape") and len(value.shape) else value
+
+
+def _rows_of(table: Any) -> int | None:
+    return None if table is None else int(table.shape[0])
+
+
+def _aligned(explained: Explanation, batch: Batch, width: int) -> Explanation:
+    """Move the tokens of each text to the front of a row of `width`, without its padding."""
+    phi, tokens, start = (getattr(explained, name)[LEAF] for name in ("attributions", "inputs", "baselines"))
+    start = np.broadcast_to(start, tokens.shape)
+    several = phi.ndim == 3
+    out = np.zeros((len(phi), *phi.shape[1:-1], width), dtype=phi.dtype)
+    texts, others = np.full((len(phi), width), "", tokens.dtype), np.full((len(phi), width), "", start.dtype)
+    for row, place in enumerate(batch.places):
+        kept = np.flatnonzero(place >= 0)
+        out[row, ..., : len(kept)] = phi[row][:, kept] if several else phi[row][kept]
+        texts[row, : len(kept)], others[row, : len(kept)] = tokens[row, kept], start[row, kept]
+    return replace(
+        explained, attributions={LEAF: out}, inputs={LEAF: texts}, baselines={LEAF: others}, feature_names=None
+    )

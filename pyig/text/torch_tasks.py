@@ -1,0 +1,119 @@
+"""What is asked of a language model, as a torch module with one number, or one row of numbers, per text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pyig.errors import ModelError
+
+
+class _Task(torch.nn.Module):
+    """A module around the user's; it adds no parameters, and leaves the mode of the model as it is."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.training = model.training
+
+    @property
+    def config(self) -> Any:
+        """The model's own: its limit of tokens is there."""
+        return getattr(self.model, "config", None)
+
+    def get_input_embeddings(self) -> Any:
+        """Return the model's embedding layer, where it says which."""
+        own = getattr(self.model, "get_input_embeddings", None)
+        return None if own is None else own()
+
+    def _run(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask)
+
+
+class NextToken(_Task):
+    """Logits (N, V) of the token after each text; padding stands on the right, where a causal model does not look."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the logits at the last token of each row."""
+        logits = _logits(self._run(input_ids, attention_mask))
+        rows = torch.arange(len(input_ids), device=logits.device)
+        return logits[rows, attention_mask.sum(dim=1) - 1]
+
+
+class Continuation(_Task):
+    """Log-probabilities (N, K) of the last K tokens of each text, each after all those before it."""
+
+    def __init__(self, model: torch.nn.Module, count: int) -> None:
+        super().__init__(model)
+        self.count = count
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, continuation: torch.Tensor
+    ) -> torch.Tensor:
+        """Return one log-probability per token of the continuation (N, K), which ends each row before its padding."""
+        logits = _logits(self._run(input_ids, attention_mask))
+        rows = torch.arange(len(input_ids), device=logits.device)[:, None]
+        steps = torch.arange(self.count, device=logits.device)
+        before = attention_mask.sum(dim=1)[:, None] - self.count - 1 + steps
+        return logits[rows, before].log_softmax(dim=-1).gather(2, continuation[..., None])[..., 0]
+
+
+class Vector(_Task):
+    """One vector (N, E) per text: the mean of its last hidden states over its tokens, of length one."""
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Return the vectors."""
+        out = self._run(input_ids, attention_mask)
+        states = out if isinstance(out, torch.Tensor) else getattr(out, "last_hidden_state", None)
+        if states is None or states.dim() != 3:
+            raise ModelError(
+                "expected a sentence encoder with last_hidden_state of shape (N, T, E); got "
+                f"{type(out).__qualname__ if states is None else tuple(states.shape)}"
+            )
+        weight = attention_mask[..., None].to(states.dtype)
+        return torch.nn.functional.normalize((states * weight).sum(dim=1) / weight.sum(dim=1), dim=-1)
+
+
+class Similarity(Vector):
+    """Cosine (N,) between each text's vector and a reference."""
+
+    def forward(  # type: ignore[override]  # the engine gives the reference as one more keyword
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, reference: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the cosines with the rows of the reference (N, E), vectors of length one."""
+        return (super().forward(input_ids, attention_mask) * reference).sum(dim=1)
+
+
+def vectors(model: torch.nn.Module, ids: Any, mask: Any) -> Any:
+    """Return the vector of each text, (N, E) in numpy."""
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        found = Vector(model)(torch.as_tensor(ids, device=device), torch.as_tensor(mask, device=device))
+    return found.cpu().numpy()
+
+
+def generate(model: torch.nn.Module, ids: list[int], count: int, stop: int | None) -> list[int]:
+    """Return the most likely next tokens, one after the other."""
+    device = next(model.parameters()).device
+    known = torch.as_tensor([ids], device=device)
+    out: list[int] = []
+    with torch.no_grad():
+        for _ in range(count):
+            token = int(NextToken(model)(known, torch.ones_like(known))[0].argmax())
+            out.append(token)
+            if token == stop:
+                break
+            known = torch.cat([known, torch.as_tensor([[token]], device=device)], dim=1)
+    return out
+
+
+def _logits(out: Any) -> torch.Tensor:
+    logits = out if isinstance(out, torch.Tensor) else getattr(out, "logits", None)
+    if logits is None or logits.dim() != 3:
+        raise ModelError(
+            "expected a causal language model with logits of shape (N, T, V); got "
+            f"{type(out).__qualname__ if logits is None else tuple(logits.shape)}"
+        )
+    found: torch.Tensor = logits
+    return found
