@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import UserDict, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -281,7 +282,9 @@ def test_numpy_keyword_arguments_become_tensors(backend: str) -> None:
     if backend == "callable":
         ig = pyig.IntegratedGradients(scaled, gradient=lambda x, weight, power=2: weight * power * x ** (power - 1))
     else:
-        total = {"torch": torch.sum, "tensorflow": None}[backend] or __import__("tensorflow").reduce_sum
+        sums = {"torch": ("torch", "sum"), "tensorflow": ("tensorflow", "reduce_sum"), "jax": ("jax.numpy", "sum")}
+        module, name = sums[backend]
+        total = getattr(importlib.import_module(module), name)
         ig = pyig.IntegratedGradients(lambda x, weight: total(weight * x**2, 1), backend=backend)
     x, each = np.random.default_rng(0).random((4, 3)), np.random.default_rng(1).random((4, 1))
     found = ig.explain(x, forward_kwargs={"weight": each}, n_steps=4, batch_size=3)

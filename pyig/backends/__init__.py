@@ -19,11 +19,12 @@ BACKENDS = Registry(
     {
         "torch": "pyig.backends.torch:TorchBackend",
         "tensorflow": "pyig.backends.tensorflow:TensorFlowBackend",
+        "jax": "pyig.backends.jax:JaxBackend",
         "callable": "pyig.backends.callable:CallableBackend",
     },
     group="pyig.backends",
 )
-_BUILT_IN = ("torch", "tensorflow")
+_BUILT_IN = ("torch", "tensorflow", "jax")
 
 
 def choose(model: Any, leaves: Sequence[Any], name: str | None = None, gradient: Any = None) -> Backend:

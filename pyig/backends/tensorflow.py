@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pyig.backends.arguments import made_by
 from pyig.backends.tensorflow_graph import Args, Graphs, Step, Values
-from pyig.backends.tensorflow_model import Model, made_by, owner
+from pyig.backends.tensorflow_model import Model, owner
 from pyig.backends.tensorflow_ops import TensorFlowOps
 from pyig.contracts import Forward, Head, Ints
 from pyig.errors import ModelError

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import tensorflow as tf
 
-_PROBABILITIES = ("softmax", "sigmoid", "hard_sigmoid", "Softmax")
+from pyig.backends.arguments import ends_in_probabilities, made_by, spread
 
 
 class Model:
@@ -23,14 +22,8 @@ class Model:
 
     def __call__(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call in inference mode: a Keras model takes its structure whole, a function the way its signature fits."""
-        parameters = {} if self._signature is None else self._signature.parameters
-        if self._keras or "training" in parameters:
-            kwargs = {"training": False, **kwargs}
-        if isinstance(x, dict) and self._fits((), {**x, **kwargs}):
-            return self._model(**x, **kwargs)
-        if isinstance(x, (list, tuple)) and self._fits(x, kwargs):
-            return self._model(*x, **kwargs)
-        return self._model(x, **kwargs)
+        args, keywords = spread(self._signature, self._keras, x, kwargs)
+        return self._model(*args, **keywords)
 
     def variables(self) -> list[Any]:
         """Return the variables; a Keras 3 variable wraps TensorFlow's own, the one that a write changes."""
@@ -60,18 +53,7 @@ class Model:
 
     def gives_probabilities(self) -> bool | None:
         """Look at the activation of the last layer of a Sequential or Functional model."""
-        last = self._model
-        while getattr(last, "layers", None):
-            outputs, end = getattr(last, "outputs", None), last.layers[-1]
-            if not outputs or len(outputs) != 1 or not _ends_in(end, outputs[0]):
-                return None
-            last = end
-        if last is self._model:
-            return None
-        if type(last).__name__ in _PROBABILITIES:
-            return True
-        activation = getattr(getattr(last, "activation", None), "__name__", None)
-        return None if activation is None else activation in _PROBABILITIES
+        return ends_in_probabilities(self._model)
 
     def _declared(self) -> list[Any]:
         if self._keras or self._signature is None:
@@ -79,26 +61,6 @@ class Model:
         specs = tf.nest.flatten([parameter.annotation for parameter in self._signature.parameters.values()])
         specs += tf.nest.flatten(getattr(self._model, "input_signature", None) or ())
         return [spec for spec in specs if isinstance(spec, tf.TensorSpec)]
-
-    def _fits(self, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-        """Tell whether a structure spreads over the parameters; one parameter for everything means it stays whole."""
-        if self._signature is None:
-            return True
-        if self._keras:  # takes one structure, unless call() asks for several arguments; takes `training` in any case
-            known = self._signature.parameters
-            if sum(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in known.values()) < 2:
-                return False
-            kwargs = {name: value for name, value in kwargs.items() if name in known}
-        try:
-            self._signature.bind(*args, **kwargs)
-        except TypeError:
-            return False
-        return True
-
-
-def made_by(thing: object) -> set[str]:
-    """Return the packages whose classes an object is made of; a Keras 3 layer inherits from its backend's framework."""
-    return {cls.__module__.partition(".")[0] for cls in type(thing).__mro__}
 
 
 def owner(model: Any) -> Any:
@@ -117,10 +79,3 @@ def _signature(model: Any) -> inspect.Signature | None:
         return inspect.signature(model)
     except (TypeError, ValueError):
         return None
-
-
-def _ends_in(layer: Any, output: Any) -> bool:
-    try:
-        return layer.output is output
-    except (AttributeError, ValueError, RuntimeError):  # a layer that was called several times has no one output
-        return False
