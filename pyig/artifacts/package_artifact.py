@@ -1,0 +1,173 @@
+"""A model package as an artifact: rows in the user's words go in, attributions in the user's words come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pyig.artifacts.artifact import Problem
+from pyig.artifacts.package import ModelPackage
+from pyig.artifacts.package_contract import Encodings, Generation
+from pyig.artifacts.package_first import FirstGeneration
+from pyig.artifacts.package_loading import Loaded
+from pyig.artifacts.package_own import OwnGeneration
+from pyig.artifacts.package_second import SecondGeneration
+from pyig.artifacts.package_steps import MOST, RULE, until_complete
+from pyig.artifacts.package_table import frame
+from pyig.artifacts.schema_file import Schemas
+from pyig.contracts import Ints
+from pyig.errors import InputError, unknown
+from pyig.explanation import Explanation
+
+Table = Any
+COMPAT = ("fiddler",)
+
+
+class PackageArtifact:
+    """A model package on disk.
+
+    Parameters
+    ----------
+    loaded : Loaded
+        Its code, which runs because it is trusted.
+    """
+
+    kind = "package"
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.path: Path = loaded.path
+        self.model = loaded.model
+        self.schemas = Schemas.read(loaded.path)
+        self.generation: Generation = _generation(loaded)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a row must have; empty where neither the package nor a schema says."""
+        return self.generation.columns or self.schemas.features
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.generation.outputs or self.schemas.outputs
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """What the package asks of the integration: `max_allowed_error` as a tolerance, and its cap."""
+        return self.generation.options()
+
+    def predict(self, rows: Table) -> NDArray[Any]:
+        """Return the model's outputs, (N, C)."""
+        return self.generation.predict(frame(rows, self.columns))
+
+    def explain(
+        self,
+        rows: Table,
+        target: Any = None,
+        *,
+        compat: str | None = None,
+        max_allowed_error: float | None = None,
+        max_steps: int = MOST,
+        **options: Any,
+    ) -> Explanation:
+        """Explain rows in the package's features.
+
+        Parameters
+        ----------
+        rows : DataFrame, dict of columns, or list of dicts
+        target : optional
+            As for `pyig.IntegratedGradients.explain`, or the name of an output.
+        compat : {"fiddler"}, optional
+            Take the published steps (20, 120, 220, ... nodes of the trapezoid rule, each time from the start) until
+            the gap is at most `max_allowed_error` percent of F(x) - F(x').
+        max_allowed_error : float, optional
+            In percent; by default the package's own. Otherwise than with `compat` it is the tolerance ``rtol``.
+        max_steps : int, default 2048
+            With `compat`: cap on the nodes.
+        **options
+            Of `pyig.IntegratedGradients.explain`.
+
+        Raises
+        ------
+        ModelError
+            Where a method of the package raises; it names the method.
+        """
+        generation = self.generation
+        table = frame(rows, self.columns)
+        limit = generation.limit if max_allowed_error is None else _limit(max_allowed_error)
+        target = self._target(target)
+        encodings = generation.encode(table)
+        given = {**generation.options(), **({} if limit is None else {"rtol": min(limit / 100, 0.99)}), **options}
+        if compat is None:
+            explained = generation.integrate(encodings, target, given)
+        else:
+            if compat not in COMPAT:
+                raise unknown("compat", compat, COMPAT)
+            explained = self._by_schedule(encodings, target, given, limit, max_steps)
+        found = generation.project(encodings, explained)
+        about = {"artifact": self.kind, "model": type(self.model).__qualname__, "compat": compat}
+        return replace(found, meta=found.meta | about)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what there is to say of the package, as JSON data."""
+        return {
+            "kind": self.kind,
+            "path": str(self.path),
+            "contract": self.generation.kind,
+            "columns": list(self.columns),
+            **self.generation.describe(),
+            "outputs": list(self.outputs),
+            "schema": self.schemas.data(),
+        }
+
+    def problems(self, rows: Table | None = None) -> Iterator[Problem]:
+        """Look for everything that would keep the package from being explained, and do not stop at the first."""
+        from pyig.artifacts.package_problems import problems
+
+        return problems(self, rows)
+
+    def _by_schedule(
+        self, encodings: Encodings, target: Any, options: Mapping[str, Any], limit: float | None, most: int
+    ) -> Explanation:
+        left_out = ("method", "n_steps", "max_evals")
+        asked = [name for name in left_out if name in options and name not in self.generation.options()]
+        if asked:
+            raise InputError(f"expected no {', '.join(asked)} with compat='fiddler', which sets the steps itself")
+        kept = {name: value for name, value in options.items() if name not in left_out}
+        several = np.ndim(target) > 0 and not isinstance(target, tuple) and len(target) == len(encodings.rows)
+        per_row = np.asarray(target) if several else None
+
+        def explain(rows: Ints, n: int) -> Explanation:
+            chosen = target if per_row is None else per_row[rows]
+            return self.generation.integrate(encodings.take(rows), chosen, {**kept, "method": RULE, "n_steps": n})
+
+        if limit is None:
+            return explain(np.arange(len(encodings.rows)), getattr(self.generation, "steps", 10))
+        return until_complete(explain, len(encodings.rows), limit, most)
+
+    def _target(self, target: Any) -> Any:
+        """Return the index of an output given by name."""
+        if isinstance(target, str) and target in self.outputs:
+            return self.outputs.index(target)
+        return target
+
+
+def _generation(loaded: Loaded) -> Generation:
+    model = loaded.model
+    if isinstance(model, ModelPackage):
+        return OwnGeneration(loaded)
+    if callable(getattr(model, "compute_gradients", None)) or callable(getattr(model, "get_ig_baseline", None)):
+        return SecondGeneration(loaded)
+    return FirstGeneration(loaded)
+
+
+def _limit(value: Any) -> float:
+    from pyig.artifacts.package_first import limit_of
+
+    found = limit_of(value)
+    assert found is not None
+    return found

@@ -1,0 +1,351 @@
+"""Packages without a framework: what runs and when, what is put back, rows in and features out, every problem found."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import model_packages
+import numpy as np
+import pandas as pd
+import pytest
+from model_packages import AREA, write
+
+from pyig.artifacts import load
+from pyig.artifacts.package_file import PackageOpener
+from pyig.errors import InputError, InputTypeError, ModelError
+
+ROWS = pd.DataFrame({"width": [2.0, 3.0], "height": [5.0, 4.0]})
+
+
+def area(folder: Path, extra: str = "") -> Any:
+    return load(write(folder / "area", AREA + extra), trust=True)
+
+
+# --- trust ---------------------------------------------------------------------------------------------------------
+
+MARKER = """
+    from pathlib import Path
+
+    (Path(__file__).parent / "it_ran").touch()
+
+    def get_model():
+        (Path(__file__).parent / "get_model_ran").touch()
+"""
+
+
+def test_a_package_that_is_not_trusted_does_not_run(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", MARKER)
+    write(folder, "raise SystemExit", "helper.py")
+    with pytest.raises(InputError, match=r"to open it is to run package.py and its get_model\(\).*import helper.py"):
+        load(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["helper.py", "package.py"]
+
+
+def test_one_that_is_trusted_does(tmp_path: Path) -> None:
+    load(write(tmp_path / "p", MARKER), trust=True)
+    assert (tmp_path / "p" / "it_ran").exists()
+    assert (tmp_path / "p" / "get_model_ran").exists()
+
+
+def test_what_is_a_package(tmp_path: Path) -> None:
+    assert PackageOpener.recognises(write(tmp_path / "p", AREA))
+    assert not PackageOpener.recognises(tmp_path)
+    assert not PackageOpener.recognises(tmp_path / "p" / "package.py")
+    with pytest.raises(InputError, match=r"a folder with package\.py"):
+        PackageOpener.open(tmp_path, trust=True)
+    with pytest.raises(InputError, match="no options"):
+        load(tmp_path / "p", trust=True, signature="x")
+
+
+# --- what it brings in, and what is put back -----------------------------------------------------------------------
+
+
+def test_nothing_of_a_package_stays_behind(tmp_path: Path) -> None:
+    before, path = set(sys.modules), list(sys.path)
+    source = """
+        import helper_of_one
+        import fiddler
+        from .helper_of_one import NAME
+
+        def get_model():
+            import late_helper
+            return type("Model", (), {"name": NAME + late_helper.NAME, "output_columns": ["y"]})()
+    """
+    folder = write(tmp_path / "p", source)
+    write(folder, "NAME = 'one'", "helper_of_one.py")
+    write(folder, "NAME = ' late'", "late_helper.py")
+    artifact = load(folder, trust=True)
+    assert artifact.model.name == "one late"
+    assert sys.path == path
+    left = set(sys.modules) - before
+    assert not [name for name in left if name.startswith(("helper_of_one", "late_helper", "fiddler", "_pyig_package"))]
+
+
+@pytest.mark.parametrize("source", ["raise ValueError('no')", "def get_model():\n    raise ValueError('no')"])
+def test_nor_after_an_exception(tmp_path: Path, source: str) -> None:
+    path = list(sys.path)
+    folder = write(tmp_path / "p", f"import fiddler, helper_of_two\n{source}\n")
+    write(folder, "", "helper_of_two.py")
+    with pytest.raises(ModelError, match=r"package\.py of .* raised ValueError: no"):
+        load(folder, trust=True)
+    assert sys.path == path
+    assert not [name for name in sys.modules if name.startswith(("fiddler", "helper_of_two", "_pyig_package"))]
+
+
+def test_two_packages_with_modules_of_one_name(tmp_path: Path) -> None:
+    models = []
+    for name in ("one", "two"):
+        folder = write(
+            tmp_path / name,
+            """
+            import helper
+
+            def get_model():
+                def late():
+                    import helper
+                    return helper.NAME
+                return type("Model", (), {"name": helper.NAME, "late": staticmethod(late)})()
+            """,
+        )
+        write(folder, f"NAME = {name!r}", "helper.py")
+        models.append(load(folder, trust=True))
+    assert [artifact.model.name for artifact in models] == ["one", "two"]
+    for artifact, name in zip(models, ("one", "two"), strict=True):
+        with artifact.generation._loaded.running("late()"):
+            assert artifact.model.late() == name
+
+
+def test_prints_of_a_package_leave_stdout_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load(write(tmp_path / "p", AREA + "\n    print('hello')\n"), trust=True)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "hello" in captured.err
+
+
+def test_a_stand_in_says_what_it_has(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", "import fiddler\nfiddler.Client('url')\n")
+    with pytest.raises(ModelError, match=r"fiddler\.Client is not in the stand-in"):
+        load(folder, trust=True)
+
+
+def test_a_helper_of_the_package_is_not_replaced(tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", "from .GEM import NAME\n\ndef get_model():\n    return NAME\n")
+    write(folder, "NAME = 'own'", "GEM.py")
+    assert load(folder, trust=True).model == "own"
+
+
+def test_without_get_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"to define get_model\(\)"):
+        load(write(tmp_path / "p", "model = 1"), trust=True)
+
+
+# --- explaining ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rows", [ROWS, ROWS[["height", "width"]], ROWS.to_dict("list"), ROWS.to_dict("records")],
+    ids=["frame", "other order", "columns", "records"],
+)  # fmt: skip
+def test_rows_come_in_any_form(tmp_path: Path, rows: Any) -> None:
+    e = area(tmp_path).explain(rows)
+    assert list(e.attributions) == ["width", "height"]
+    assert np.allclose(e.attributions["width"], [5.0, 6.0], rtol=1e-5)
+    assert e.inputs["height"].tolist() == [5.0, 4.0]
+    assert e.meta["artifact"] == "package"
+
+
+def test_a_single_row_as_a_dict(tmp_path: Path) -> None:
+    assert np.allclose(area(tmp_path).explain({"width": 2, "height": 5}).attributions["height"], [5.0])
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (ROWS[["width"]], InputError, "a column 'height'; the rows have width"),
+        (ROWS.iloc[:0], InputError, "at least one row"),
+        (np.ones((2, 2)), InputTypeError, "as a DataFrame"),
+        ({"width": [1.0, 2.0], "height": 3.0}, InputError, "'height' are no arrays"),
+        (ROWS.assign(width=["a", "b"]), ModelError, "numbers in width"),
+    ],
+)
+def test_rows_that_do_not_fit(tmp_path: Path, rows: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises((error, InputError), match=message):
+        area(tmp_path).explain(rows)
+
+
+def test_what_a_package_asks_for_is_a_default(tmp_path: Path) -> None:
+    artifact = area(tmp_path)
+    assert artifact.defaults == {"rtol": 0.01}
+    assert artifact.explain(ROWS).meta["rtol"] == 0.01
+    assert artifact.explain(ROWS, max_allowed_error=0.1).meta["rtol"] == 0.001
+    assert artifact.explain(ROWS, rtol=0.05).meta["rtol"] == 0.05
+
+
+def test_predict_and_describe(tmp_path: Path) -> None:
+    artifact = area(tmp_path)
+    assert artifact.predict(ROWS).tolist() == [[10.0], [12.0]]
+    said = artifact.describe()
+    assert said["contract"] == "ModelPackage"
+    assert said["columns"] == ["width", "height"]
+    assert said["max_allowed_error"] == 1.0
+
+
+def test_a_baseline_in_the_words_of_a_row(tmp_path: Path) -> None:
+    source = AREA.replace("max_allowed_error = 1", 'baseline = {"width": 1, "height": 1}')
+    e = load(write(tmp_path / "p", source), trust=True).explain(ROWS)
+    assert e.baselines["width"].tolist() == [1.0, 1.0]
+    assert np.allclose(e.values - e.baseline_values, [9.0, 11.0])
+
+
+def test_a_package_with_categories(tmp_path: Path) -> None:
+    source = """
+        import numpy as np
+        from pyig.artifacts import ModelPackage
+        from pyig.projections import OneHot
+
+        class Price(ModelPackage):
+            columns, outputs, colours = ("colour", "size"), ("price",), ("red", "blue")
+
+            def load(self):
+                return lambda colour, size: colour @ [3.0, 5.0] * size[:, 0]
+
+            def gradient(self, colour, size):
+                return np.outer(size[:, 0], [3.0, 5.0]), (colour @ [3.0, 5.0])[:, None]
+
+            def encode(self, rows):
+                hot = (rows["colour"].to_numpy()[:, None] == np.array(self.colours)).astype(float)
+                return {"colour": hot, "size": rows[["size"]].to_numpy(float)}
+
+            def projections(self, rows):
+                return {"colour": OneHot(self.colours)}
+
+        def get_model():
+            return Price(__file__)
+    """
+    artifact = load(write(tmp_path / "p", source), trust=True)
+    e = artifact.explain({"colour": ["blue", "red"], "size": [2.0, 1.0]})
+    assert e.inputs["colour"].tolist() == ["blue", "red"]
+    assert np.allclose(e.attributions["colour"], [5.0, 1.5])
+    assert not list(artifact.problems({"colour": ["blue", "red"], "size": [2.0, 1.0]}))
+
+
+def test_another_file_than_the_package_knows(tmp_path: Path) -> None:
+    source = "from pyig.artifacts import ModelPackage\n\ndef get_model():\n    return ModelPackage(__file__)\n"
+    with pytest.raises(InputError, match="to name the file of its model"):
+        load(write(tmp_path / "p", source), trust=True).predict(ROWS)
+
+
+# --- problems ------------------------------------------------------------------------------------------------------
+
+
+def found(artifact: Any, rows: Any = ROWS) -> dict[str, str]:
+    return {f"{problem.level} {problem.where}": str(problem) for problem in artifact.problems(rows)}
+
+
+def test_a_sound_package_has_none(tmp_path: Path) -> None:
+    assert found(area(tmp_path)) == {}
+    assert found(area(tmp_path), None) == {}
+
+
+BROKEN = """
+    import pandas as pd
+
+    class Model:
+        output_columns = ["y", "z"]
+        max_allowed_error = 50
+
+        def predict(self, rows):
+            raise KeyError("no such column")
+
+        def transform_input(self, rows):
+            return rows
+
+        def project_attributions(self, rows, transformed, attributions):
+            return {}
+
+    def get_model():
+        return Model()
+"""
+
+
+def test_every_problem_is_found_in_one_run(tmp_path: Path) -> None:
+    problems = found(load(write(tmp_path / "p", BROKEN), trust=True))
+    assert set(problems) == {
+        "error package.py: generate_baseline",
+        "warning package.py: max_allowed_error",
+        "error package.py: predict",
+    }
+    assert "predict() of" in problems["error package.py: predict"]
+    assert "raised KeyError: 'no such column'" in problems["error package.py: predict"]
+    assert "50 %" in problems["warning package.py: max_allowed_error"]
+
+
+def test_a_raising_predict_is_an_error_that_names_it(tmp_path: Path) -> None:
+    artifact = load(write(tmp_path / "p", BROKEN), trust=True)
+    with pytest.raises(ModelError, match=r"predict\(\) of .* raised KeyError") as caught:
+        artifact.predict(ROWS)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_without_rows_or_schema_nothing_can_be_tried(tmp_path: Path) -> None:
+    artifact = load(write(tmp_path / "p", model_packages.LINEAR_SECOND), trust=True)
+    assert set(found(artifact, None)) == {"error rows"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "message"),
+    [
+        ('"area",', '"area", "again"', "error package.py: predict", "expected 2 output columns"),
+        ("return x[:, ::-1]", "return x * 0 + 1", "error package.py: gradients", "the gap is"),
+        ("return x[:, ::-1]", "return None", "error package.py: gradients", "x"),
+        ("x[:, 0] * x[:, 1]", "x[:, 0] * x[:, 1] / 0", "error package.py: predict", "finite"),
+        ("x[:, 0] * x[:, 1]", "x[:, 0] - x[:, 0].mean()", "error package.py: predict", "a row alone"),
+        (
+            "max_allowed_error = 1",
+            "max_allowed_error = 1e-6",
+            "warning package.py: max_allowed_error",
+            "counts percent",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_a_planted_problem_is_found(tmp_path: Path, old: str, new: str, where: str, message: str) -> None:
+    assert old in AREA
+    problems = found(load(write(tmp_path / "p", AREA.replace(old, new)), trust=True))
+    assert where in problems
+    assert message in problems[where]
+
+
+def with_method(folder: Path, method: str) -> Any:
+    source = AREA.replace("    def get_model", f"{method}\n    def get_model")
+    return load(write(folder / "p", source), trust=True)
+
+
+def test_features_that_are_no_columns_and_columns_without_attribution(tmp_path: Path) -> None:
+    extra = """
+        def projections(self, rows):
+            from pyig.projections import BagOfFeatures
+            return BagOfFeatures(["width", "depth"])
+    """
+    problems = list(
+        load(
+            write(tmp_path / "p", AREA.replace("    def get_model", extra + "\n    def get_model")), trust=True
+        ).problems(ROWS)
+    )
+    assert [problem.what for problem in problems] == [
+        "expected an attribution of 'height'; there is none",
+        "'depth' is no column of the rows",
+    ]
+    assert all(problem.level == "warning" and problem.cure for problem in problems)
+
+
+def test_a_projection_that_loses_is_a_problem(tmp_path: Path) -> None:
+    extra = """
+        def projections(self, rows):
+            from pyig.projections import Function
+            return Function(lambda phi, x, start: {"width": phi[:, 0], "height": 0 * phi[:, 1]})
+    """
+    problems = found(with_method(tmp_path, extra))
+    assert "keep the sum" in problems["error package.py: project_attributions"]
