@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyig/data/README.md"]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    for room in ("backends/*.py", "structure/*.py", "views/*.py", "jupyter/*.py", "demos/*.py", "cli/*.py", "compat/*/*.py")
-    for path in (ROOT / "pyig").glob(room)
+    for room in ("backends", "structure", "views", "jupyter", "demos", "cli", "compat/*")
+    for path in (ROOT / "pyig").glob(f"{room}/*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
 
