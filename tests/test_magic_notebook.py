@@ -22,6 +22,13 @@ w = tf.random.normal((4, 3))
 net = tf.function(lambda rows: tf.tanh(rows @ w), input_signature=[tf.TensorSpec((None, 4))])
 x = tf.random.uniform((3, 4))
 """,
+    "jax": """
+import jax, jax.numpy as jnp
+w = jax.random.normal(jax.random.key(0), (4, 3))
+net = jax.jit(lambda rows: jnp.tanh(rows @ w))
+x = jax.random.uniform(jax.random.key(1), (3, 4))
+jax.grad(lambda x: net(x).sum())(x)  # a first call of JAX may take seconds, which would show a bar
+""",
     "callable": """
 import numpy as np
 x = np.array([[1.0, 2.0, 3.0, 4.0]] * 3)
