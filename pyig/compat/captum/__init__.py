@@ -14,5 +14,13 @@ from pyig.compat.captum.integrated_gradients import IntegratedGradients as Integ
 from pyig.compat.captum.layer_integrated_gradients import LayerIntegratedGradients as LayerIntegratedGradients
 from pyig.compat.captum.layer_paths import InternalInfluence as InternalInfluence
 from pyig.compat.captum.layer_paths import LayerConductance as LayerConductance
+from pyig.compat.captum.metrics import infidelity as infidelity
+from pyig.compat.captum.metrics import infidelity_perturb_func_decorator as infidelity_perturb_func_decorator
+from pyig.compat.captum.metrics import sensitivity_max as sensitivity_max
 from pyig.compat.captum.neuron_integrated_gradients import NeuronIntegratedGradients as NeuronIntegratedGradients
 from pyig.compat.captum.noise_tunnel import NoiseTunnel as NoiseTunnel
+from pyig.compat.captum.visualization import VisualizationDataRecord as VisualizationDataRecord
+from pyig.compat.captum.visualization import visualize_image_attr as visualize_image_attr
+from pyig.compat.captum.visualization import visualize_image_attr_multiple as visualize_image_attr_multiple
+from pyig.compat.captum.visualization import visualize_text as visualize_text
+from pyig.compat.captum.visualization import visualize_timeseries_attr as visualize_timeseries_attr

@@ -45,13 +45,14 @@ class Chunk:
     rows: Ints
     inputs: Any
 
-    def call(self, call: Call) -> Call:
-        """Return a call for these rows."""
+    def call(self, call: Call, inputs: Any = None) -> Call:
+        """Return a call for these rows, of other inputs where there are some."""
         kwargs = {name: taken(value, self.rows) for name, value in call.kwargs.items()}
         target = call.target[self.rows] if isinstance(call.target, np.ndarray) else call.target
         if isinstance(call.target, list):
             target = [call.target[row] for row in self.rows]
-        return replace(call, x=self.inputs, target=target, kwargs=kwargs, samples=len(self.rows), baselines=None)
+        x = self.inputs if inputs is None else inputs
+        return replace(call, x=x, target=target, kwargs=kwargs, samples=len(self.rows), baselines=None)
 
 
 class Draws:

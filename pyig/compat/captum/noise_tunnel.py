@@ -101,7 +101,7 @@ class NoiseTunnel(Attribution):
             kwargs = {name: value for name, value in kwargs.items() if name != "return_convergence_delta"}
         tally = Tally(nt_type, call.samples)
         for chunk in draws.chunks():
-            options = {name: _repeated(name, value, chunk, call.samples) for name, value in kwargs.items()}
+            options = {name: repeated(name, value, chunk, call.samples) for name, value in kwargs.items()}
             if draw_baseline_from_distrib and "baselines" in kwargs:
                 options["baselines"] = _drawn(kwargs["baselines"], draws, chunk)
             found = self.attribution_method.attribute(self._asking(chunk.inputs), **options)
@@ -126,7 +126,7 @@ class NoiseTunnel(Attribution):
         return inputs.requires_grad_() if inputs.is_floating_point() else inputs
 
 
-def _repeated(name: str, value: Any, chunk: Chunk, samples: int) -> Any:
+def repeated(name: str, value: Any, chunk: Chunk, samples: int) -> Any:
     """Return an argument for the rows of a chunk: what has one entry per sample is repeated."""
     if name == "additional_forward_args":
         several = isinstance(value, tuple)
