@@ -156,6 +156,45 @@ def test_several_baselines_are_the_mean_of_single_runs(tmp_path: Path) -> None:
     assert completes(all_three)
 
 
+def test_each_word_has_its_part_from_several_baselines_too(tmp_path: Path) -> None:
+    starts = [0, [1, 0, -1], 0.5]
+    place = models.sparse_words(tmp_path / "m", encoded_baselines=starts)
+    content = json.loads((place / "explanation_metadata.json").read_text())
+    together = MetadataModel(place).explain(SPARSE, "top2", **GL50)
+    singles = []
+    for start in starts:
+        content["inputs"]["words"]["encoded_baselines"] = [start]
+        models.describe(place, **content)
+        singles.append(MetadataModel(place).explain(SPARSE, "top2", **GL50))
+    mean = np.mean([single.attributions["words"] for single in singles], axis=0)
+    assert together.attributions["words"] == pytest.approx(mean, abs=1e-6)
+    assert together.attributions["words"].shape == (3, 2, 4)
+    assert together.inputs["words"].tolist() == singles[0].inputs["words"].tolist()
+    assert together.n_evals.tolist() == np.sum([single.n_evals for single in singles], axis=0).tolist()
+    assert together.meta["n_baselines"] == 3
+    assert completes(together)
+    for i in range(3):
+        path = together.path(i, 1)
+        assert np.dot(path.weights, np.nan_to_num(path.slopes)) == pytest.approx(
+            together.values[i, 1] - together.baseline_values[i, 1], abs=1e-5
+        )
+
+
+def test_two_labels_of_one_column_are_its_two_sides(tmp_path: Path) -> None:
+    x = keras.Input((2,), name="x")
+    keras.utils.set_random_seed(1)
+    model = keras.Model(x, keras.layers.Dense(1, activation="sigmoid")(x))
+    place = models.export(tmp_path / "m", model, {"x": {"input_tensor_name": "x"}}, index_name_mapping=["no", "yes"])
+    artifact, rows = MetadataModel(place), {"x": [[1.0, -2.0], [0.5, 0.5]]}
+    yes, no, plain = (artifact.explain(rows, target, **GL50) for target in ("yes", "no", None))
+    assert yes.values == pytest.approx(artifact.predict(rows)[:, 0])
+    assert no.values == pytest.approx(1 - yes.values)
+    assert yes.attributions["x"] == pytest.approx(-no.attributions["x"], abs=1e-6)
+    assert plain.values == pytest.approx(yes.values)
+    for found in (yes, no, plain):
+        assert completes(found)
+
+
 def total_of(explanation: Any, name: str) -> Any:
     part = explanation.attributions[name]
     return part.reshape(len(part), -1).sum(axis=1)

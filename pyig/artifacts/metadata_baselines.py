@@ -18,19 +18,24 @@ Array = NDArray[Any]
 
 
 class Baselines:
-    """The start of every path, as the metadata or the user has it.
+    """The starts of the paths, as the metadata or the user has them.
 
     Attributes
     ----------
-    encoded : Any
-        As `IntegratedGradients.explain` takes it: a dict by feature, `several` of them, or a number or name.
-    words : dict
-        What stands for a feature in the user's words, shaped as its values with one row; where there is one baseline.
+    singles : list
+        Each as `IntegratedGradients.explain` takes it: a dict by feature, a number or a name.
+    words : list of dict
+        What stands for the features of each in the user's words, with one row.
     """
 
-    def __init__(self, encoded: Any, words: Mapping[str, Any]) -> None:
-        self.encoded = encoded
-        self.words = dict(words)
+    def __init__(self, singles: Sequence[Any], words: Sequence[Mapping[str, Any]]) -> None:
+        self.singles = list(singles)
+        self.words = [dict(one) for one in words]
+
+    @property
+    def together(self) -> Any:
+        """All of them, averaged, as the explainer takes them."""
+        return self.singles[0] if len(self.singles) == 1 else several(self.singles)
 
 
 def from_metadata(binding: Binding, raw: Mapping[str, Any], explained: Mapping[str, Array]) -> Baselines:
@@ -44,9 +49,9 @@ def from_metadata(binding: Binding, raw: Mapping[str, Any], explained: Mapping[s
         The explained tensors, by feature.
     """
     counts = [len(bound.item.input_baselines or bound.item.encoded_baselines or ()) for bound in binding.features]
-    count = max(counts)
+    count = max(1, *counts)
     given: list[dict[str, Array]] = [{} for _ in range(count)]
-    words: dict[str, Any] = {}
+    words: list[dict[str, Any]] = [{} for _ in range(count)]
     for bound in binding.features:
         name, where = bound.item.name, f"inputs.{bound.item.name}"
         for i, value in enumerate(bound.item.encoded_baselines or ()):
@@ -54,9 +59,9 @@ def from_metadata(binding: Binding, raw: Mapping[str, Any], explained: Mapping[s
         for i, value in enumerate(bound.item.input_baselines or ()):
             rows = _raw(bound, value, raw, explained, f"{where}.input_baselines[{i}]")
             given[i] |= encode(binding, rows, [bound]) if bound.feed is not None else {name: rows[name]}
-            if count == 1 and bound.feed is not None:
-                words[name] = rows[bound.feed]
-    return Baselines(None if count == 0 else given[0] if count == 1 else several(given), words)
+            if bound.feed is not None:
+                words[i][name] = rows[bound.feed]
+    return Baselines(given, words)
 
 
 def from_user(binding: Binding, given: Any, raw: Mapping[str, Any], explained: Mapping[str, Array]) -> Baselines:
@@ -68,10 +73,10 @@ def from_user(binding: Binding, given: Any, raw: Mapping[str, Any], explained: M
     if isinstance(rows, Mapping):
         rows = [rows]
     if not isinstance(rows, Sequence) or isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows):
-        return Baselines(given, {})
-    made, words = [], {}
+        return Baselines([given], [{}])
+    made, words = [], []
     for row in rows:
-        table = {str(name): _one_row(value) for name, value in row.items()}
+        table = {str(name): [value] for name, value in row.items()}
         features = [bound for bound in binding.features if bound.feed is not None and _named(bound, table)]
         _check_names(table, binding)
         values = metadata_rows.read(table, features, {}, ())
@@ -79,8 +84,8 @@ def from_user(binding: Binding, given: Any, raw: Mapping[str, Any], explained: M
             if bound.direct and bound.sparse is not None:  # the path goes through every place
                 values[bound.sparse.indices] = np.ones_like(values[bound.sparse.indices])
         made.append(encode(binding, values, features))
-        words = {bound.item.name: values[str(bound.feed)] for bound in features} if len(rows) == 1 else {}
-    return Baselines(made[0] if len(made) == 1 else several(made), words)
+        words.append({bound.item.name: values[str(bound.feed)] for bound in features})
+    return Baselines(made, words)
 
 
 def _raw(
@@ -112,10 +117,6 @@ def _filled(value: Any, like: Array, where: str) -> Array:
     if words == numbers:
         raise InputError(f"{where}: expected {'text' if words else 'numbers'}, as the rows have; got {value!r}")
     return np.ascontiguousarray(np.broadcast_to(array, (1, *shape)))
-
-
-def _one_row(value: Any) -> Any:
-    return [value]
 
 
 def _named(bound: Bound, table: Mapping[str, Any]) -> bool:

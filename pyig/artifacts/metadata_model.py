@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pyig.artifacts import metadata_read, metadata_rows, saved_model_file
 from pyig.artifacts.artifact import Problem, Table
+from pyig.artifacts.metadata_average import averaged
 from pyig.artifacts.metadata_bind import Binding, bind
 from pyig.artifacts.metadata_rules import unexplainable
 from pyig.artifacts.metadata_schema import FILE_NAME, TENSORFLOW, Metadata
@@ -127,7 +128,7 @@ class MetadataModel:
             inputs.
         target : int, str or other, optional
             As for `IntegratedGradients.explain`, or a label of the metadata. Default: the column with the highest
-            score.
+            score. Two labels for one column: its probability is that of the second.
         baselines : optional
             Instead of those of the metadata: a row, a list of rows (averaged), or what `IntegratedGradients.explain`
             takes for the explained tensors.
@@ -141,8 +142,8 @@ class MetadataModel:
             explained tensors.
         """
         from pyig.artifacts import metadata_baselines
-        from pyig.artifacts.metadata_tail import Tail, encode
-        from pyig.artifacts.metadata_words import in_words
+        from pyig.artifacts.metadata_tail import encode
+        from pyig.artifacts.metadata_words import combines
 
         raw = self._read(rows)
         explained = encode(self.binding, raw, self.binding.features)
@@ -150,19 +151,43 @@ class MetadataModel:
             start = metadata_baselines.from_metadata(self.binding, raw, explained)
         else:
             start = metadata_baselines.from_user(self.binding, baselines, raw, explained)
+        if len(start.singles) > 1 and combines(self.binding, raw, explained) and options.get("method") != "expected":
+            each = [
+                self._explained(raw, explained, single, words, target, options)
+                for single, words in zip(start.singles, start.words, strict=True)
+            ]
+            return averaged(each)
+        words = start.words[0] if len(start.words) == 1 else {}
+        return self._explained(raw, explained, start.together, words, target, options)
+
+    def _explained(
+        self,
+        raw: Mapping[str, Any],
+        explained: Mapping[str, Any],
+        start: Any,
+        words: Mapping[str, Any],
+        target: Any,
+        options: Mapping[str, Any],
+    ) -> Explanation:
+        """Explain from one baseline, or from several at once, whose words then are of no use."""
+        from pyig.artifacts.metadata_tail import Tail
+        from pyig.artifacts.metadata_words import in_words
+
         if self._explainer is None:
             self._explainer = IntegratedGradients(Tail(self.binding), backend="tensorflow")
+        own = {**options, "forward_kwargs": {**self._fixed(raw), **(options.get("forward_kwargs") or {})}}
+        if not callable(target):
+            own.setdefault("output_kind", self.binding.cut.output_kind)
+            if not self.labels.binary or target is not None:
+                own.setdefault("output_names", self.labels.flat(lambda: self._labels_of(raw)))
+            if self.labels.binary and target is not None:
+                own["value"] = own.get("value") or "probability"
         found = self._explainer.explain(
-            explained,
-            start.encoded,
-            self.labels.target(target, lambda: self._labels_of(raw)),
-            forward_kwargs=self._fixed(raw) | options.pop("forward_kwargs", {}),
-            output_names=self.labels.flat(lambda: self._labels_of(raw)),
-            **options,
+            dict(explained), start, self.labels.target(target, lambda: self._labels_of(raw)), **own
         )
         notes = [*found.meta["notes"], *self.binding.cut.notes]
         found = replace(found, meta=found.meta | {"notes": notes, "artifact": self.kind, "model": self.path.name})
-        return in_words(found, self.binding, raw, start.words)
+        return in_words(found, self.binding, raw, words)
 
     def describe(self) -> dict[str, Any]:
         """Return what `pyig info` prints."""

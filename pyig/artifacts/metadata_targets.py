@@ -25,6 +25,8 @@ class Labels:
         One per column; empty where the metadata lists none.
     key : str, optional
         The output that has the labels, row by row.
+    binary : bool
+        Whether two labels stand for one column, the probability of the second.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class Labels:
                 f"{binding.cut.output}; got {len(self.names)}"
             )
         self._width = width
+        self.binary = width == 1 and len(self.names) == 2
 
     def target(self, given: Any, rows: Callable[[], Array]) -> Any:
         """Return a target as the explainer takes it: labels become column numbers.
@@ -70,7 +73,7 @@ class Labels:
     def flat(self, rows: Callable[[], Array]) -> tuple[str, ...] | None:
         """Return a label for each column, where all rows have the same."""
         if self.key is None:
-            return self.names if self.names and len(self.names) == self._width else None
+            return self.names or None
         found = texts(rows())
         same = found.ndim == 2 and bool((found == found[:1]).all())
         return tuple(found[0]) if same else None

@@ -48,6 +48,12 @@ def in_words(
     return grouped(found, groups) if groups else found
 
 
+def combines(binding: Binding, raw: Mapping[str, Any], explained: Mapping[str, Array]) -> bool:
+    """Tell whether many values make up one vector: then a value's part of the path shows for one baseline at a time."""
+    many = [b for b in binding.features if b.item.encoding == "combined_embedding" and np.ndim(_values(b, raw)) == 2]
+    return any(explained[bound.item.name].ndim == 2 for bound in many)
+
+
 def _names(binding: Binding) -> dict[str, list[str]]:
     """Return the features' names by input; what two inputs call alike gets the input's name before it."""
     own = {
@@ -80,9 +86,7 @@ def _projection(
         return _Named(names[item.name], item.name)
     if item.encoding not in EMBEDDED:
         return _Plain(item.name)
-    values = np.asarray(raw[str(bound.feed)])
-    while values.ndim > 1 and values.shape[-1] == 1 and bound.sparse is None:
-        values = values[..., 0]
+    values = _values(bound, raw)
     start = _start(words.get(item.name), values.shape[1:])
     if item.encoding == "concat_embedding" or values.ndim == 1:
         if tensor.shape[: values.ndim] == values.shape:
@@ -90,6 +94,14 @@ def _projection(
     elif values.ndim == 2 and tensor.ndim == 2 and single:
         return _Combined(bound, binding, raw, values, start)
     return _Joined(values, item.name)
+
+
+def _values(bound: Bound, raw: Mapping[str, Any]) -> Array:
+    """Return the user's values, (N,) or (N, T); sparse ones have places, however few."""
+    values = np.asarray(raw[str(bound.feed)])
+    while values.ndim > 1 and values.shape[-1] == 1 and bound.sparse is None:
+        values = values[..., 0]
+    return values
 
 
 def _start(given: Any, shape: tuple[int, ...]) -> Array | None:
