@@ -146,6 +146,53 @@ def test_other_options_that_are_wrong() -> None:
     assert isinstance(raised.value, InputTypeError)
 
 
+def test_forward_kwargs_are_a_dict() -> None:
+    with pytest.raises(TypeError, match="forward_kwargs= as a dict; got list") as raised:
+        nets.ours(nets.tabular(), TABLE, forward_kwargs=[1], target=1)
+    assert isinstance(raised.value, ValueError)
+
+
+# --- what can be explained -----------------------------------------------------------------------------------------
+def test_a_list_of_one_array_is_a_list() -> None:
+    found = nets.ours(nets.tabular(), [TABLE], baselines=[0.5], target=1)
+    close(found.attributions, nets.ours(nets.tabular(), TABLE, baselines=0.5, target=1).attributions, atol=0)
+    assert [part.shape for part in found.baselines] == [TABLE.shape]
+    a = keras.Input((4,))
+    listed = keras.Model([a], layers.Dense(1)(a))
+    assert len(nets.ours(listed, [TABLE]).attributions) == 1
+
+
+def test_functions_of_tensors() -> None:
+    model = nets.tabular()
+    wanted = nets.ours(model, TABLE, target=1).attributions
+    for function in (tf.function(model), lambda x: model(x)):
+        close(nets.ours(function, TABLE, target=1).attributions, wanted, atol=1e-6)
+
+
+def test_a_layer_takes_as_many_steps_as_it_needs() -> None:
+    model = nets.imdb()
+    found = nets.ours(model, TOKENS, target=1, ctor={"layer": nets.embedding, "n_steps": "auto"})
+    close(found.attributions, nets.ours(model, TOKENS, target=1, ctor={"layer": nets.embedding}).attributions, 1e-5)
+    assert found.converged.all()
+    assert found.n_evals.max() < 50
+
+
+def test_baselines_are_averaged_and_shown_as_their_mean() -> None:
+    starts = np.random.default_rng(0).random((3, 4)).astype(np.float32)
+    found = nets.ours(nets.tabular(), TABLE, baselines=starts, target=1)
+    each = [nets.ours(nets.tabular(), TABLE, baselines=start, target=1).attributions[0] for start in starts]
+    close(found.attributions, [np.mean(each, axis=0)], atol=1e-6)
+    np.testing.assert_allclose(found.baselines, np.tile(starts.mean(axis=0), (5, 1)), rtol=1e-6)
+
+
+def test_random_baselines_are_drawn_once_and_leave_global_generators_alone() -> None:
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - the global one
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    found = nets.ours(model, TABLE, baselines="uniform")
+    close(found.attributions, [(TABLE - found.baselines) * model.layers[0].kernel.numpy()[:, 0]], atol=1e-6)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
 # --- rows of a call ------------------------------------------------------------------------------------------------
 class Spy(layers.Layer):
     def __init__(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pyig import _core, tree
-from pyig.calling import call_spec
 from pyig.compat.alibi import layers
 from pyig.compat.alibi.defaults import BATCH, DEFAULT_DATA_INTGRAD, DEFAULT_META_INTGRAD, Unchosen
 from pyig.compat.alibi.door import Door, open_door, predict
@@ -144,7 +143,7 @@ class IntegratedGradients:
         options = self._options()
         with both_kinds():
             backend = self._engine.backend_for(X)
-            door = open_door(backend, X, forward_kwargs, baselines, self.layer is not None)
+            door = open_door(backend, self.model, X, forward_kwargs, baselines, self.layer is not None)
             with backend.session():
                 outputs, predictions = predict(backend, door.inputs, self.output, options["batch_size"])
             asked = read_target(target, self.target_fn, outputs, predictions)
@@ -180,7 +179,9 @@ class IntegratedGradients:
 
     def _use(self, model: Any, layer: Any) -> None:
         with both_kinds():
-            self._engine = Engine(model, output=self.output)
+            # A Keras model knows its framework; a function of arrays is taken to be one of TensorFlow's.
+            framework = None if hasattr(model, "compute_output_shape") else "tensorflow"
+            self._engine = Engine(model, output=self.output, backend=framework)
             self.model, self.asked_layer, self.layer = model, layer, layers.resolve(model, layer)
 
     def _options(self) -> dict[str, Any]:
@@ -226,7 +227,7 @@ class IntegratedGradients:
             "attributions": tree.unflatten(spec, attributions) if by_name else attributions,
             "X": X,
             "forward_kwargs": dict(forward_kwargs or {}),
-            "baselines": tree.unflatten(call_spec(door.inputs.spec), door.shown),
+            "baselines": door.shown,
             "predictions": predictions,
             "deltas": found["deltas"] * signs,
             "target": asked.index,

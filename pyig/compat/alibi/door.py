@@ -13,7 +13,7 @@ from pyig import tree
 from pyig.baselines import several
 from pyig.calling import InputForward, call_spec
 from pyig.contracts import Backend
-from pyig.errors import InputError
+from pyig.errors import InputError, InputTypeError
 from pyig.integrate.batching import Sizer
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.rows import row_floats
@@ -34,8 +34,8 @@ class Door:
         Of each leaf as the user gave it; None where it was no float.
     baselines : object
         For the engine: drawn, if they are random.
-    shown : list of array (N, ...)
-        The baselines of every leaf, in full, in the dtype of the user's input; the mean of several.
+    shown : array (N, ...), or list or dict of them
+        The baselines in full, in the dtype of the user's input, for the report; the mean of several.
     inputs : Inputs
         The leaves as the engine reads them.
     """
@@ -43,16 +43,23 @@ class Door:
     x: Any
     dtypes: list[Any]
     baselines: Any
-    shown: list[Array]
+    shown: Any
     inputs: Inputs
 
 
-def open_door(backend: Backend, X: Any, forward_kwargs: dict[str, Any] | None, baselines: Any, layered: bool) -> Door:
+def open_door(
+    backend: Backend, model: Any, X: Any, forward_kwargs: dict[str, Any] | None, baselines: Any, layered: bool
+) -> Door:
     """Read the input and its baselines.
 
     Without a layer, an input that is all integers moves along the path as floats, as numbers of a table do; beside
     inputs of floats, integers are ids and masks and stay.
     """
+    if forward_kwargs is not None and not isinstance(forward_kwargs, dict):
+        raise InputTypeError(f"expected forward_kwargs= as a dict; got {type(forward_kwargs).__qualname__}")
+    alone = _is_alone(model, X)
+    if alone:
+        X, baselines = X[0], baselines[0] if isinstance(baselines, (list, tuple)) else baselines
     raw, spec = tree.flatten(X)
     given = [np.asarray(backend.to_numpy(leaf) if backend.is_tensor(leaf) else leaf) for leaf in raw]
     floating = [leaf.dtype.kind == "f" for leaf in given]
@@ -66,11 +73,22 @@ def open_door(backend: Backend, X: Any, forward_kwargs: dict[str, Any] | None, b
     drawn = [[np.asarray(backend.to_numpy(leaf)) for leaf in start] for start in starts]
     shown = []
     for i, leaf in enumerate(given):
-        middle = drawn[0][i] if len(drawn) == 1 else np.mean([start[i] for start in drawn], axis=0)
+        middle = drawn[0][i] if len(drawn) == 1 else sum(start[i] for start in drawn) / len(drawn)
         shown.append(np.broadcast_to(middle, leaf.shape).astype(leaf.dtype if floating[i] else drawn[0][i].dtype))
     built = [tree.unflatten(call_spec(spec), start) for start in drawn]
-    dtypes = [leaf.dtype if moves else None for leaf, moves in zip(given, floating, strict=True)]
-    return Door(x, dtypes, several(built) if len(built) > 1 else built[0], shown, inputs)
+    return Door(
+        x,
+        [leaf.dtype if moves else None for leaf, moves in zip(given, floating, strict=True)],
+        several(built) if len(built) > 1 else built[0],
+        shown if alone else tree.unflatten(call_spec(spec), shown),
+        inputs,
+    )
+
+
+def _is_alone(model: Any, X: Any) -> bool:
+    """Tell a list of one array for a model of one input: Keras warns of a list where it expects a tensor."""
+    one = isinstance(X, (list, tuple)) and len(X) == 1 and hasattr(X[0], "shape")
+    return one and len(getattr(model, "inputs", None) or ()) == 1
 
 
 def _check_whole(leaves: Sequence[Array], baselines: Any) -> None:
