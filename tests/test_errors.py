@@ -238,10 +238,11 @@ def test_tokens_given_as_floats() -> None:
     message = said(lambda: explain(model, torch.ones(4, 3), target=0), ModelError)
     for word in ("token", "whole numbers", "x.long()", "layer="):
         assert word in message
-    message = said(lambda: explain(model, torch.ones(4, 3, dtype=torch.long), target=0), InputTypeError)
+    ids = torch.ones(4, 3, dtype=torch.long)
+    assert explain(model, ids, target=0).attributions.shape == (4, 3)
+    assert explain(model, ids, target=0, layer="0").attributions.shape == (4, 3, 3)
+    message = said(lambda: explain(nn.Linear(3, 2), ids, target=0), InputTypeError)
     assert "layer=" in message
-    found = explain(model, torch.ones(4, 3, dtype=torch.long), target=0, layer="0")
-    assert found.attributions.shape == (4, 3, 3)
 
 
 @pytest.mark.parametrize(

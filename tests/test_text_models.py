@@ -175,7 +175,7 @@ def test_a_model_without_an_embedding() -> None:
         def forward(self, ids: torch.Tensor) -> torch.Tensor:
             return ids.float().sum(1)
 
-    with pytest.raises(InputError, match="none was seen to go into one"):
+    with pytest.raises(InputError, match="none was seen to take them"):
         explain_text(Sums(), "two words", lambda text: [3, 4], baseline=0)
 
 

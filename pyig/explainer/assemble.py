@@ -17,6 +17,7 @@ from pyig.errors import InputError, InputTypeError
 from pyig.explainer.leaves import native_leaves, numpy_leaves, standard_errors
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
+from pyig.explainer.tokens import ids_alone, per_id
 from pyig.explanation import Explanation
 from pyig.integrate.adaptive import Adaptive
 from pyig.integrate.expected import Expected
@@ -32,7 +33,7 @@ def assemble(
     outcome: Outcome, options: Options, model: Any, feature_names: Any = None, output_names: Any = None
 ) -> Explanation:
     """Build the Explanation of a call."""
-    layered = options.layer is not None
+    layered = outcome.layer is not None
     fill = _Fill(outcome)
     values, starts = fill(lambda b: b.values), fill(lambda b: b.baseline_values)
     complete, sizes = fill(lambda b: b.complete, empty=False), fill(lambda b: b.sizes)
@@ -43,9 +44,9 @@ def assemble(
     with np.errstate(invalid="ignore"):
         converged = fill(lambda b: b.converged, empty=False) & (error <= options.rtol * sizes * (1 + 1e-9))
     stop, start = _ends(outcome, layered)
-    names = _feature_names(outcome, feature_names, layered)
+    names = None if outcome.routed else _feature_names(outcome, feature_names, layered)
     spread = standard_errors(outcome)
-    return Explanation(
+    found = Explanation(
         attributions=tree.unflatten(outcome.spec, numpy_leaves(outcome)),
         inputs=stop,
         baselines=start,
@@ -62,6 +63,7 @@ def assemble(
         standard_error=None if spread is None else tree.unflatten(outcome.spec, spread),
         **_path(outcome),
     )
+    return found if outcome.routed is None else per_id(found, outcome.routed, outcome.inputs, outcome.baselines)
 
 
 def native(outcome: Outcome, x: Any, with_delta: bool, widen: bool = False) -> Any:
@@ -70,7 +72,12 @@ def native(outcome: Outcome, x: Any, with_delta: bool, widen: bool = False) -> A
     raw, _ = tree.flatten(x)
     is_native = outcome.backend.is_tensor(raw[0]) and not isinstance(raw[0], np.ndarray)
     leaves = native_leaves(outcome, widen) if is_native else numpy_leaves(outcome)
-    attributions = tree.unflatten(outcome.spec, [np.array(leaf) for leaf in leaves] if not is_native else leaves)
+    leaves = leaves if is_native else [np.array(leaf) for leaf in leaves]
+    spec = outcome.spec
+    if outcome.routed is not None:
+        lead = (outcome.inputs.samples, *([outcome.target.top] if outcome.target.top > 1 else []))
+        spec, leaves = outcome.inputs.spec, ids_alone(leaves, is_native, outcome.routed, outcome.inputs, lead)
+    attributions = tree.unflatten(spec, leaves)
     if not with_delta:
         return attributions
     deltas = fill(lambda b: b.sums) - (fill(lambda b: b.values) - fill(lambda b: b.baseline_values))
@@ -195,7 +202,7 @@ def _meta(outcome: Outcome, options: Options, model: Any, complete: bool) -> dic
         "backend": outcome.backend.name,
         "device": outcome.backend.device_label(outcome.template[0]),
         "model": getattr(model, "__name__", None) or type(model).__qualname__,
-        "layer": None if options.layer is None else _layer_name(options.layer),
+        "layer": None if outcome.layer is None else _layer_name(outcome.layer),
         "n_baselines": len(outcome.baselines),
         "seconds": round(outcome.seconds, 6),
         "batch_rows": max(monitor.rows, default=0),

@@ -77,7 +77,8 @@ class IntegratedGradients:
         Parameters
         ----------
         x : array, tensor, DataFrame, or list, tuple or dict of them
-            N samples, batch axis first. Integer and boolean arrays are held fixed.
+            N samples, batch axis first. Integer and boolean arrays are held fixed beside floating ones; where all are
+            whole numbers, the path runs behind the embeddings that take them, and each id gets the sum over its own.
         baselines : None, number, str, callable, array, several, optional
             Where the path starts. None: zero. A name: ``zero``, ``mean``, ``blur``, ``noise``, ``uniform``,
             ``max_distance``, ``pad_token``. An array with or without the batch axis; several of them (a list beside

@@ -14,6 +14,7 @@ from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
 from pyig.explainer.structures import Structures
+from pyig.explainer.tokens import Routed, route
 from pyig.integrate.batching import Sizer
 from pyig.integrate.expected import Expected
 from pyig.integrate.fixed import Fixed
@@ -24,6 +25,7 @@ from pyig.integrate.runner import AnyScheme, Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
 from pyig.rows import row_floats
 from pyig.structure import split
+from pyig.structure.embedding import EMBEDDINGS
 from pyig.targets import Target, fetched, parse
 
 
@@ -41,6 +43,10 @@ class Outcome:
         Leaves of `spec` that were on the path; the others have zero attribution.
     blocks : list of Block
         Results in the order of the samples; fewer than asked for when the run was stopped.
+    layer : object or None
+        Where the path ran; None at the input.
+    routed : Routed or None
+        The embeddings that were found for an input of ids.
     """
 
     backend: Backend
@@ -57,6 +63,8 @@ class Outcome:
     probe: Probe
     seconds: float
     notes: list[str]
+    layer: Any = None
+    routed: Routed | None = None
 
 
 class Session:
@@ -92,7 +100,12 @@ class Session:
             contrast = parse(fetched(backend, options.contrast), inputs.samples, name="contrast")
             if contrast.top > 1:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
-        positions = range(len(inputs.leaves)) if options.layer is not None else inputs.floating
+        layer, routed = options.layer, None
+        if layer is None and not inputs.floating and backend.name in EMBEDDINGS:
+            with backend.session():
+                routed = route(backend, self._model, inputs, self._memory)
+            layer = routed and routed.layer
+        positions = range(len(inputs.leaves)) if layer is not None else inputs.floating
         # To seed a generator takes as long as to explain a small model; zero baselines need none.
         idle = baselines is None and options.rng is None and not isinstance(scheme, Expected)
         rng = _idle() if idle else options.generator()
@@ -100,7 +113,7 @@ class Session:
         if isinstance(scheme, Expected):
             scheme = scheme.over(len(starts), rng)
         with backend.session():
-            stages = self._stages(inputs, starts, options)
+            stages = self._stages(inputs, starts, layer, options.attribute_to_layer_inputs)
             moving = [stages.template[i] for i in stages.moving]
             floats, host = max(1, row_floats(moving)), all(backend.on_host(leaf) for leaf in moving)
             sizer = self._sizer(options, floats, host)
@@ -154,12 +167,16 @@ class Session:
             probe=probe,
             seconds=monitor.seconds,
             notes=[note for note in (stages.note, getattr(taken, "note", None), *structures.notes) if note],
+            layer=layer,
+            routed=routed,
         )
 
-    def _stages(self, inputs: Inputs, starts: list[list[Tensor]], options: Options) -> InputStages | LayerStages:
-        if options.layer is None:
+    def _stages(
+        self, inputs: Inputs, starts: list[list[Tensor]], layer: Any, to_inputs: bool
+    ) -> InputStages | LayerStages:
+        if layer is None:
             return InputStages(self._backend, inputs, starts, self._output)
-        cut = split(self._backend, self._model, options.layer, options.attribute_to_layer_inputs)
+        cut = split(self._backend, self._model, layer, to_inputs)
         return LayerStages(self._backend, inputs, starts, cut, self._output)
 
     def _sizer(self, options: Options, floats: int, host: bool) -> Sizer:

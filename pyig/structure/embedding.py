@@ -35,7 +35,7 @@ def find_embeddings(
     Raises
     ------
     InputError
-        Where ids go into several embeddings, or no input goes into any.
+        Where ids go into several embeddings.
     """
     if backend.name not in EMBEDDINGS:
         raise InputTypeError(
@@ -49,10 +49,4 @@ def find_embeddings(
                 f"expected {name or 'the input'} to go into one embedding layer; it goes into {len(layers)}: "
                 f"{', '.join(str(getattr(layer, 'name', layer)) for layer in layers)}. Choose with layer="
             )
-    if not any(found):
-        raise InputError(
-            "expected a model with an embedding layer for its inputs of whole numbers; none was seen to go into one. "
-            "Pass layer=, the layer whose output is the first of floating dtype; for numbers that are stored as "
-            "integers pass x.astype('float32')"
-        )
     return [layers[0] if layers else None for layers in found]

@@ -27,12 +27,18 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
         given = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor)]
         if given and module not in every:
             every.append(module)
-        for place, tensor in enumerate(ids):
-            if any(_same(a, tensor) for a in given) and module not in found[place]:
+        # The tensor itself settles it; one that was cast or moved is known by its values, which others may share.
+        mine = [place for place, tensor in enumerate(ids) if any(a.data_ptr() == tensor.data_ptr() for a in given)]
+        alike = [place for place, tensor in enumerate(ids) if any(_equal(a, tensor) for a in given)]
+        for place in mine or alike:
+            if module not in found[place]:
                 found[place].append(module)
 
     kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
     layers = [m for outer in modules_of(model) for m in outer.modules() if isinstance(m, kinds)]
+    own = getattr(model, "get_input_embeddings", None)
+    if not layers and own is None:  # the model may not even run on whole numbers
+        return found
     handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in dict.fromkeys(layers)]
     try:
         with torch.no_grad():
@@ -41,12 +47,11 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
         for handle in handles:
             handle.remove()
     if len(ids) == 1 and not found[0]:  # the ids were shifted or clipped on their way
-        own = getattr(model, "get_input_embeddings", None)
         found[0] = [own()] if own is not None else every
     return found
 
 
-def _same(given: torch.Tensor, ids: torch.Tensor) -> bool:
+def _equal(given: torch.Tensor, ids: torch.Tensor) -> bool:
     if given.is_floating_point() or given.numel() != ids.numel():
         return False
-    return given.data_ptr() == ids.data_ptr() or bool((given.reshape(-1) == ids.reshape(-1).to(given.device)).all())
+    return bool((given.reshape(-1) == ids.reshape(-1).to(given.device)).all())

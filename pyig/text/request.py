@@ -136,6 +136,11 @@ class Request:
                     backend, self.explainer.model, [backend.asarray(ids[:1])], ["the token ids"],
                     lambda: backend.call(one, held),
                 )  # fmt: skip
+            if known is None:
+                raise InputError(
+                    "expected a model that looks its token ids up in an embedding layer; none was seen to take them. "
+                    "Pass layer=, the layer whose output is the first of floating dtype"
+                )
             self._memory["layer"] = known
         return known
 

@@ -1,0 +1,171 @@
+"""Inputs of whole numbers alone: the embedding is found, the path runs behind it, and each id gets its sum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import pyig
+from pyig.errors import InputError, InputTypeError, PyigError
+
+
+class Reader(torch.nn.Module):
+    """Word and position embeddings, of which only the words are ids."""
+
+    def __init__(self, shift: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.places = torch.nn.Embedding(20, 6), torch.nn.Embedding(9, 6)
+        self.head, self.shift = torch.nn.Linear(6, 3), shift
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        x = self.words(ids + self.shift if self.shift else ids) + self.places(torch.arange(ids.shape[1]))
+        weight = torch.ones_like(ids) if mask is None else mask
+        return self.head((x.tanh() * weight[..., None]).sum(1))
+
+
+class Columns(torch.nn.Module):
+    """Two columns of categories, each with an embedding of its own."""
+
+    def __init__(self, shared: bool = False) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.country = torch.nn.Embedding(10, 4)
+        self.city = self.country if shared else torch.nn.Embedding(10, 4)
+        self.head = torch.nn.Linear(8, 2)
+
+    def forward(self, country: torch.Tensor, city: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.cat([self.country(country), self.city(city)], dim=-1).tanh())
+
+
+IDS = torch.tensor([[3, 4, 5, 6], [7, 8, 9, 1]])
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+def test_each_id_gets_the_sum_over_its_embedding(kind: str) -> None:
+    model = Reader().double()
+    ig = pyig.IntegratedGradients(model)
+    whole = ig.explain(IDS, target=1, layer=model.words, n_steps=8)
+    ids = IDS.numpy() if kind == "numpy" else IDS
+    found = ig.explain(ids, target=1, n_steps=8)
+    np.testing.assert_allclose(found.attributions, whole.attributions.sum(-1), rtol=1e-12)
+    np.testing.assert_array_equal(found.inputs, IDS.numpy())
+    np.testing.assert_array_equal(found.baselines, np.zeros_like(found.inputs)[:1])
+    np.testing.assert_allclose(
+        found.attributions.sum(1) - (found.values - found.baseline_values), found.deltas, atol=1e-12
+    )
+    assert found.meta["layer"] == "Embedding"
+
+
+@pytest.mark.parametrize("options", [{}, {"target": "top2", "n_steps": 8}])
+def test_attribute_gives_the_same_in_tensors(options: dict[str, Any]) -> None:
+    ig = pyig.IntegratedGradients(Reader())
+    given = {"target": 1} | options
+    tensors, deltas = ig.attribute(IDS, return_convergence_delta=True, **given)
+    assert isinstance(tensors, torch.Tensor)
+    explained = ig.explain(IDS, **given)
+    np.testing.assert_allclose(tensors.numpy(), explained.attributions, atol=1e-6)
+    np.testing.assert_allclose(deltas.numpy(), explained.deltas, atol=1e-6)
+    numbers = ig.attribute(IDS.numpy(), **given)
+    np.testing.assert_allclose(numbers, explained.attributions, atol=1e-6)
+
+
+def test_baselines_and_masks() -> None:
+    ig, mask = pyig.IntegratedGradients(Reader()), torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+    start = torch.where(mask == 1, torch.full_like(IDS, 19), IDS)
+    found = ig.explain(IDS, start, target=0, forward_kwargs={"mask": mask})
+    assert (found.attributions[mask.numpy() == 0] == 0).all()
+    assert (np.abs(found.attributions[mask.numpy() == 1]) > 0).all()
+    several = ig.explain(IDS, pyig.several([start, torch.zeros_like(IDS)]), target=0, forward_kwargs={"mask": mask})
+    assert several.attributions.shape == IDS.shape
+    assert "first of several" in several.meta["notes"][-1]
+
+
+def test_ids_that_are_shifted_on_their_way() -> None:
+    model = Reader(shift=2)
+    with pytest.raises(InputError, match=r"into 2: .*Choose with layer="):
+        pyig.IntegratedGradients(model).explain(IDS, target=0)
+    model.get_input_embeddings = lambda: model.words  # type: ignore[assignment]  # as Hugging Face's models say it
+    found = pyig.IntegratedGradients(model).explain(IDS, target=0, n_steps=8)
+    wanted = pyig.IntegratedGradients(model).explain(IDS, target=0, n_steps=8, layer="words")
+    np.testing.assert_allclose(found.attributions, wanted.attributions.sum(-1), rtol=1e-5)
+
+
+def test_columns_of_categories() -> None:
+    rows = {"country": np.array([1, 2, 3, 3]), "city": np.array([1, 5, 3, 0])}
+    found = pyig.IntegratedGradients(Columns()).explain(rows, target=0)
+    assert set(found.attributions) == {"country", "city"}
+    assert found.attributions["country"].shape == (4,)
+    assert found.attributions["city"][3] == 0
+    total = found.attributions["country"] + found.attributions["city"]
+    np.testing.assert_allclose(total, found.values - found.baseline_values, atol=1e-3)
+
+
+def test_columns_that_share_an_embedding() -> None:
+    rows = {"country": np.array([1, 2]), "city": np.array([4, 5])}
+    with pytest.raises(InputError, match="several go into one"):
+        pyig.IntegratedGradients(Columns(shared=True)).explain(rows, target=0)
+
+
+def test_numbers_that_are_no_ids() -> None:
+    with pytest.raises(InputTypeError, match="floating dtype"):
+        pyig.IntegratedGradients(torch.nn.Linear(4, 1)).explain(IDS)
+
+
+def test_a_float_beside_ids_holds_the_ids_fixed() -> None:
+    class Mixed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = torch.nn.Embedding(20, 3)
+
+        def forward(self, ids: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
+            return self.words(ids).sum((1, 2)) * price
+
+    found = pyig.IntegratedGradients(Mixed()).explain({"ids": IDS, "price": torch.ones(2)})
+    assert (found.attributions["ids"] == 0).all()
+    assert (found.attributions["price"] != 0).all()
+
+
+def test_no_hook_stays_also_after_an_error() -> None:
+    class Broken(Reader):
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+            super().forward(ids)
+            raise ValueError("broken")
+
+    model = Broken()
+    with pytest.raises((ValueError, PyigError)):
+        pyig.IntegratedGradients(model).explain(IDS, target=0)
+    assert not any(m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("how", ["functional", "subclassed"])
+def test_keras_models_of_ids(how: str) -> None:
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    embedding = keras.layers.Embedding(20, 6, mask_zero=True, name="words")
+    pool, head = keras.layers.GlobalAveragePooling1D(), keras.layers.Dense(3, activation="tanh")
+    if how == "functional":
+        given = keras.Input((4,), dtype="int32")
+        model = keras.Model(given, head(pool(embedding(given))))
+    else:
+
+        class Net(keras.Model):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embedding, self.pool, self.head = embedding, pool, head
+
+            def call(self, ids: Any) -> Any:
+                return self.head(self.pool(self.embedding(ids)))
+
+        model = Net()
+        model(IDS.numpy())
+    ig = pyig.IntegratedGradients(model)
+    ids = np.array([[3, 4, 5, 0], [7, 8, 9, 1]])
+    found = ig.explain(ids, np.array([[2, 2, 2, 0], [2, 2, 2, 2]]), target=1, n_steps=16)
+    assert found.attributions.shape == ids.shape
+    assert found.attributions[0, 3] == 0
+    np.testing.assert_allclose(found.attributions.sum(1), found.values - found.baseline_values, atol=1e-5)
+    assert "call" not in embedding.__dict__
