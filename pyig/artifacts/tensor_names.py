@@ -72,9 +72,9 @@ def _by_layer(name: str, known: Sequence[str], leaving: Callable[[str], list[str
 
 
 def _near(name: str, known: Sequence[str]) -> str:
-    bare = {full.partition(":")[0].rpartition("/")[2]: full for full in reversed(known)}
+    parts = {part: full for full in known for part in full.partition(":")[0].split("/")}  # the last of a layer stays
     close = [*difflib.get_close_matches(name, known, n=4, cutoff=0.5)]
-    close += [bare[end] for end in difflib.get_close_matches(name.partition(":")[0], list(bare), n=4, cutoff=0.5)]
+    close += [parts[end] for end in difflib.get_close_matches(name.partition(":")[0], list(parts), n=4, cutoff=0.5)]
     close += [full for full in known if name.lower() in full.lower()][:4]
     close = list(dict.fromkeys(close))
     if close:
