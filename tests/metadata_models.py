@@ -61,16 +61,15 @@ def export(directory: Path, model: Any, inputs: dict[str, Any], **output: Any) -
 
 
 def flat(directory: Path, build: Callable[[], tuple[dict[str, Any], dict[str, Any]]], key: str | None = None) -> None:
-    """Write a TF1-style graph; `build` returns its inputs and outputs."""
+    """Write a TF1-style graph; `build` returns its inputs and outputs. With an empty key, it gets no signature."""
     with tf.Graph().as_default():
         inputs, outputs = build()
         with v1.Session() as session:
             session.run([v1.global_variables_initializer(), v1.tables_initializer()])
             builder = v1.saved_model.Builder(str(directory))
             signature = v1.saved_model.predict_signature_def(inputs, outputs)
-            builder.add_meta_graph_and_variables(
-                session, ["serve"], {key or "serving_default": signature}, main_op=v1.tables_initializer()
-            )
+            signatures = {} if key == "" else {key or "serving_default": signature}
+            builder.add_meta_graph_and_variables(session, ["serve"], signatures, main_op=v1.tables_initializer())
             builder.save()
 
 
@@ -99,8 +98,15 @@ def lookup(values: Any) -> Any:
     return table.lookup(values)
 
 
-def sparse_words(directory: Path, combiner: str = "sqrtn", weighted: bool = True, **keys: Any) -> Path:
-    """Words as a sparse tensor, with weights, combined to one vector."""
+def sparse_words(
+    directory: Path,
+    combiner: str = "sqrtn",
+    weighted: bool = True,
+    counted: bool = False,
+    key: str | None = None,
+    **keys: Any,
+) -> Path:
+    """Words as a sparse tensor, with weights, combined to one vector; the model may also look at their number."""
 
     def build() -> tuple[dict[str, Any], dict[str, Any]]:
         parts, words = sparse()
@@ -113,9 +119,12 @@ def sparse_words(directory: Path, combiner: str = "sqrtn", weighted: bool = True
         found = tf.nn.safe_embedding_lookup_sparse(variable("table", (4, 3), 1), ids, weights, combiner=combiner)
         encoded = tf.identity(tf.reshape(found, [-1, 3]), name="encoded")
         hidden = tf.tanh(tf.concat([encoded, x], axis=1) @ variable("w", (5, 6), 2))
+        if counted:
+            ones = tf.SparseTensor(ids.indices, tf.strings.length(words.values) > 0, ids.dense_shape)
+            hidden *= tf.reduce_sum(tf.cast(tf.sparse.to_dense(ones), tf.float32), axis=1, keepdims=True)
         return {**parts, "x": x}, {"logits": tf.identity(hidden @ variable("v", (6, 3), 3), name="logits")}
 
-    flat(directory, build)
+    flat(directory, build, key)
     own = {"weight_values_name": "weight_values:0", "weight_indices_name": "weight_indices:0"}
     own |= {"weight_dense_shape_name": "weight_shape:0"}
     words = {

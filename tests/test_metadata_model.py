@@ -216,6 +216,8 @@ def test_baselines_of_the_call_replace_those_of_the_file(zips: MetadataModel) ->
     other = {"measurements": [0.0, 1.0]}
     first, second = (zips.explain(ROWS, 0, baselines=row, **GL50) for row in (one, other))
     assert first.baseline_values == pytest.approx(np.repeat(zips.predict([one])[:, 0], 3))
+    framed = zips.explain(ROWS, 0, baselines=pd.DataFrame([one]), **GL50)
+    assert framed.attributions["age"].tolist() == first.attributions["age"].tolist()
     assert first.baselines["age"] == pytest.approx([1.0, 1.0, 1.0])
     both = zips.explain(ROWS, 0, baselines=[one, other], **GL50)
     for name in ("zip_codes", "age"):
@@ -267,6 +269,25 @@ def test_sparse_words_have_their_parts_whatever_combines_them(combiner: str, wei
     assert completes(e)
     halves = model.explain({"words": [["good"], ["film"]], "x": SPARSE["x"][:2]}, 2, **GL50)
     assert halves.attributions["words"].shape == (2, 1)
+
+
+def test_sparse_words_that_are_also_counted_are_held_fixed_there(tmp_path: Path) -> None:
+    counted = MetadataModel(models.sparse_words(tmp_path / "counted", counted=True))
+    plain = MetadataModel(models.sparse_words(tmp_path / "plain"))
+    one, other = counted.explain(SPARSE, 2, **GL50), plain.explain(SPARSE, 2, **GL50)
+    assert one.values == pytest.approx(other.values * [2, 1, 0])
+    assert one.attributions["words"] == pytest.approx(other.attributions["words"] * [[2], [1], [0]], abs=1e-6)
+    assert completes(one)
+
+
+def test_a_graph_without_signatures_is_fed_by_the_names_of_the_metadata(tmp_path: Path) -> None:
+    place = models.sparse_words(tmp_path / "bare", key="")
+    bare, plain = MetadataModel(place), MetadataModel(models.sparse_words(tmp_path / "plain"))
+    assert bare.model.key is None
+    assert bare.columns == plain.columns == ("words", "x")
+    one, other = bare.explain(SPARSE, 2, **GL50), plain.explain(SPARSE, 2, **GL50)
+    for name in ("words", "x"):
+        assert one.attributions[name] == pytest.approx(other.attributions[name])
 
 
 def test_a_row_as_the_service_took_it_is_the_same(tmp_path: Path) -> None:
@@ -534,6 +555,36 @@ def test_problems_are_listed_on_rows_and_without(zips: MetadataModel) -> None:
     found = list(zips.problems([{"zip_codes": ["94043"], "age": 1}]))
     assert [(problem.level, problem.where) for problem in found] == [("error", "rows")]
     assert "height" in found[0].what
+
+
+@pytest.mark.parametrize(
+    "build", [models.zip_codes, models.sparse_words, models.sparse_numbers, models.wide_and_deep, models.preprocessed]
+)
+def test_invented_rows_find_no_problem_where_there_is_none(build: Any, tmp_path: Path) -> None:
+    assert [problem for problem in MetadataModel(build(tmp_path / "m")).problems() if problem.where == "rows"] == []
+
+
+def test_invented_rows_find_a_problem_where_there_is_one(tmp_path: Path) -> None:
+    (found,) = MetadataModel(models.zip_codes(tmp_path / "m", encoded_baselines=[[1, 2]])).problems()
+    assert (found.level, found.where) == ("warning", "rows")
+    assert "encoded_baselines[0]" in found.what
+
+
+def test_one_value_for_all_rows_may_come_as_a_column(tmp_path: Path) -> None:
+    def build() -> Any:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 2], name="x")
+        keep = tf.compat.v1.placeholder_with_default(1.0, [], name="keep")
+        return {"x": x, "keep": keep}, {"y": tf.reduce_sum(x**2, axis=1) * keep}
+
+    models.flat(tmp_path / "m", build)
+    models.describe(tmp_path / "m", inputs={"x": {"input_tensor_name": "x:0"}}, outputs={"y": {}})
+    model = MetadataModel(tmp_path / "m")
+    assert model.columns == ("x",)
+    assert model.explain({"x": [[1.0, 2.0]]}).attributions["x"] == pytest.approx(np.array([[1.0, 4.0]]))
+    halves = model.explain({"x": [[1.0, 2.0], [0.0, 2.0]], "keep": [0.5, 0.5]})
+    assert halves.attributions["x"] == pytest.approx(np.array([[0.5, 2.0], [0.0, 2.0]]))
+    with pytest.raises(InputError, match="'keep' to fit"):
+        model.explain({"x": [[1.0, 2.0], [0.0, 2.0]], "keep": [0.5, 1.0]})
 
 
 def test_the_description_is_json(zips: MetadataModel) -> None:

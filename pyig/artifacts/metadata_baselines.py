@@ -13,6 +13,7 @@ from pyig.artifacts.metadata_bind import Binding, Bound
 from pyig.artifacts.metadata_tail import encode
 from pyig.baselines import several
 from pyig.errors import InputError
+from pyig.tree import is_frame
 
 Array = NDArray[Any]
 
@@ -69,7 +70,9 @@ def from_user(binding: Binding, given: Any, raw: Mapping[str, Any], explained: M
 
     A row names all the inputs of a feature, or none of them: a feature that is left out starts at zero.
     """
-    rows = given.items if isinstance(given, several) else given
+    rows: Any = given.items if isinstance(given, several) else given
+    if is_frame(rows):
+        rows = rows.to_dict("records")
     if isinstance(rows, Mapping):
         rows = [rows]
     if not isinstance(rows, Sequence) or isinstance(rows, str) or not all(isinstance(row, Mapping) for row in rows):

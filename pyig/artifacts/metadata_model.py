@@ -19,7 +19,7 @@ from pyig.artifacts.metadata_schema import FILE_NAME, TENSORFLOW, Metadata
 from pyig.artifacts.metadata_targets import Labels
 from pyig.artifacts.metadata_write import to_dict
 from pyig.artifacts.saved_model import SavedModel
-from pyig.errors import InputError, PyigError
+from pyig.errors import InputError
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 
@@ -141,11 +141,13 @@ class MetadataModel:
             Its dicts have one entry per feature of the user; `values` to `meta` are those of the path through the
             explained tensors.
         """
+        return self._from_raw(self._read(rows), target, baselines, options)
+
+    def _from_raw(self, raw: Mapping[str, Any], target: Any, baselines: Any, options: Mapping[str, Any]) -> Explanation:
         from pyig.artifacts import metadata_baselines
         from pyig.artifacts.metadata_tail import encode
         from pyig.artifacts.metadata_words import combines
 
-        raw = self._read(rows)
         explained = encode(self.binding, raw, self.binding.features)
         if baselines is None:
             start = metadata_baselines.from_metadata(self.binding, raw, explained)
@@ -219,14 +221,32 @@ class MetadataModel:
         for name in self._needed():
             what = f"the model takes {self.binding.cut.inputs[name]}, of which the metadata does not speak"
             yield Problem("warning", f"inputs.{name}", what, "It is held fixed; rows must have it")
-        if rows is None:
-            return
         try:
-            table = {name: column[:1] for name, column in metadata_rows.columns(rows).items()}
-            rank = self.predict(table).ndim - 1
-            self.explain(table, None if rank < 2 else (0,) * rank, n_steps=2, progress=False)
-        except PyigError as error:
-            yield Problem("error", "rows", str(error), "Correct the rows or the metadata")
+            raw = self._invented() if rows is None else self._read(_first(rows))
+            rank = len(self.binding.cut.output.shape or (None, None))
+            self._from_raw(raw, None if rank < 3 else (0,) * (rank - 1), None, {"n_steps": 2, "progress": False})
+        except Exception as error:  # of pyig, or of TensorFlow in one of its many ways
+            if rows is None:
+                yield Problem("warning", "rows", f"invented rows could not be explained: {error}", "Try real ones")
+            else:
+                yield Problem("error", "rows", str(error), "Correct the rows or the metadata")
+
+    def _invented(self) -> dict[str, Any]:
+        """Return two rows of the right dtypes and shapes."""
+        cut, raw = self.binding.cut, dict[str, Any]()
+        for name, place in cut.inputs.items():
+            if name not in cut.defaults:
+                raw[name] = metadata_rows.invented(place)
+        for bound in self.binding.features:
+            if bound.sparse is not None and bound.source is not None:
+                width = len(bound.item.index_feature_mapping or (0, 0)) if bound.direct else 2
+                raw[str(bound.feed)] = metadata_rows.invented(replace(bound.source, shape=(None, width)))
+                raw[bound.sparse.indices] = np.ones((2, width), bool)
+                raw.pop(bound.sparse.dense_shape)
+                if bound.weights is not None:
+                    raw[bound.weights[0]] = np.ones((2, width), np.float32)
+                    raw = {name: value for name, value in raw.items() if name not in bound.weights[1:]}
+        return raw
 
     def _needed(self) -> tuple[str, ...]:
         """Return the inputs that no metadata speaks of and that the model has no value for."""
@@ -271,3 +291,7 @@ class MetadataModel:
         key = self.labels.key
         tensor = self.model.signature(self.model.key).outputs[str(key)].tensor_name
         return np.asarray(self.binding.cut.fetch(feeds(raw, self.binding.features), {"labels": tensor})["labels"])
+
+
+def _first(rows: Table) -> dict[str, Any]:
+    return {name: column[:1] for name, column in metadata_rows.columns(rows).items()}

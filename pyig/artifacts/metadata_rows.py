@@ -102,6 +102,8 @@ def dense(column: Any, place: Tensor, name: str) -> Array:
     if place.shape is None:
         return array
     rank = len(place.shape)
+    if rank == 0 and array.ndim and (array == array[:1]).all():
+        return np.asarray(array.ravel()[0])  # one value for all rows, such as a keep probability
     if array.ndim == rank - 1 and place.shape[-1] in (1, None):
         array = array[..., None]
     elif array.ndim == rank + 1 and array.shape[-1] == 1:
@@ -125,6 +127,22 @@ def padded(column: Any, name: str, dtype: str) -> tuple[Array, Array, Array]:
             weights[row, places] = given
     plain = _texts(values, name) if texts else _numbers(values, name)
     return plain, mask, weights
+
+
+def invented(place: Tensor) -> Array:
+    """Return two rows that a model may take: zeros and ones, or some text.
+
+    Examples
+    --------
+    >>> invented(Tensor("x", "x:0", "float32", (None, 2)))
+    array([[0., 0.],
+           [1., 1.]], dtype=float32)
+    """
+    shape = tuple(2 if n is None else n for n in (place.shape if place.shape is not None else (2,)))
+    if place.dtype == "string":
+        return np.full(shape, "a")
+    values = np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)) if shape else np.ones(())
+    return np.broadcast_to(values, shape).astype("float32" if place.dtype == "bfloat16" else place.dtype)
 
 
 def _feature(table: Columns, bound: Bound, own: Sequence[str]) -> Columns:

@@ -52,8 +52,9 @@ def unexplainable(metadata: Metadata) -> list[Problem]:
             cure = "Name it, unless the values are numbers: then the path runs through them, with 0 for what is absent"
             found.append(_warning(f"inputs.{item.name}", "expected encoded_tensor_name for a sparse input", cure))
         if item.is_sequential:
-            cure = "Its rows are explained one by one"
-            found.append(_warning(f"inputs.{item.name}.is_sequential", "a batch is no sequence here", cure))
+            what = "expected rows that stand for themselves; a batch is one sequence to this model"
+            cure = "It is explained where it gives an output for each row"
+            found.append(_warning(f"inputs.{item.name}.is_sequential", what, cure))
     return found
 
 
