@@ -44,7 +44,8 @@ def test_the_output_holds_what_explain_says(kind: str, toy: Toy, tmp_path: Path)
     assert {row["target"] for row in found} == {None}
     assert (account.rows, account.explained, account.faulty, account.results) == (25, 25, 0, 25)
     assert account.n_evals == int(truth.n_evals.sum())
-    assert account.worst_gap == pytest.approx(float(truth.relative_gap.max()), rel=1e-6)
+    size = sum(np.abs(leaf) for leaf in truth.attributions.values())
+    assert account.worst_gap == pytest.approx(float((np.abs(truth.deltas) / size).max()), rel=1e-6)
     assert not (tmp_path / f"a{kind}.parts").exists()
 
 

@@ -13,10 +13,10 @@ from pyig.cli.shared import (
     ROWS,
     add_artifact,
     add_explanation,
+    add_rows,
     at_least,
     command,
     explain_options,
-    names,
     open_artifact,
     opened_with,
     read_target,
@@ -40,14 +40,8 @@ def add(commands: Any) -> None:
     parser.add_argument("--out", metavar="FILE", required=True, help=f"attributions: {ROWS}")
     add_explanation(parser)
     add_artifact(parser)
+    add_rows(parser)
     job = parser.add_argument_group("the job")
-    job.add_argument("--id", metavar="COLUMN", help="column that names the rows in the output")
-    job.add_argument(
-        "--columns",
-        metavar="COLUMN,...",
-        help="columns to explain, in order (default: the artifact's)",
-    )
-    job.add_argument("--text", metavar="COLUMN,...", default="", help="columns that are text whatever they look like")
     job.add_argument(
         "--on-error",
         choices=("raise", "skip", "mark"),
@@ -83,8 +77,8 @@ def run(options: argparse.Namespace) -> int:
         chunk=options.chunk or "auto",
         on_error=options.on_error,
         id_column=options.id,
-        columns=None if options.columns is None else names(options.columns),
-        text=names(options.text),
+        columns=options.columns,
+        text=options.text,
         seed=options.seed,
         restart=options.restart,
     )
@@ -114,7 +108,7 @@ def _say(out: str, account: Any, seconds: float) -> None:
         f"{out}: {rows} explained",
         f"{account.faulty} with problems" if account.faulty else "",
         f"{left} of {account.results} results not converged" if left else "all converged",
-        f"completeness gap at most {percent(account.worst_gap)} of F(x)-F(x')",
+        f"completeness gap at most {percent(account.worst_gap)} of the attributions",
         f"{account.n_evals} gradients, {seconds:.3g} s",
         f"{account.resumed} rows were there from before" if account.resumed else "",
     ]

@@ -23,6 +23,7 @@ _OPTIONAL = (
     "ipython",
     "ipywidgets",
 )
+_WIDTH = 100
 _EXAMPLES = """\
   pyig info
   pyig info heart.keras
@@ -59,21 +60,38 @@ def lines(data: Any, indent: str = "") -> Iterator[str]:
 
     Examples
     --------
-    >>> print("\n".join(lines({"kind": "keras", "inputs": {"age": {"shape": [None]}}, "outputs": ["a", "b"]})))
+    >>> print("\n".join(lines({"kind": "keras", "inputs": {"age": {"shape": [None, 1]}}, "outputs": ["a", "b"]})))
     kind: keras
     inputs:
-      age:
-        shape: None
+      age: shape [any, 1]
     outputs: a, b
     """
     for name, value in data.items() if isinstance(data, Mapping) else (("-", item) for item in data):
-        colon = "" if name == "-" else ":"
-        if isinstance(value, Mapping) or (isinstance(value, (list, tuple)) and any(map(_nested, value))):
-            yield f"{indent}{name}{colon}"
-            yield from lines(value, indent + "  ")
+        label = f"{indent}{name}" if name == "-" else f"{indent}{name}:"
+        if not _nested(value):
+            yield f"{label} {_word(value)}"
+        elif isinstance(value, (list, tuple)) and not any(map(_nested, value)):
+            yield f"{label} {', '.join(map(_word, value)) or 'none'}"
+        elif (line := _one_line(value)) is not None:
+            yield f"{label} {line}"
         else:
-            shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-            yield f"{indent}{name}{colon} {shown or 'none'}"
+            yield label
+            yield from lines(value, indent + "  ")
+
+
+def _one_line(value: Any) -> str | None:
+    """Write a mapping of a few plain values on one line; None where it is none, or too long."""
+    if not isinstance(value, Mapping) or not value:
+        return None if value else "none"
+    if any(isinstance(item, Mapping) or (_nested(item) and any(map(_nested, item))) for item in value.values()):
+        return None
+    shown = {name: f"[{', '.join(map(_word, v))}]" if _nested(v) else _word(v) for name, v in value.items()}
+    line = ", ".join(f"{name} {text}" for name, text in shown.items())
+    return line if len(line) <= _WIDTH else None
+
+
+def _word(value: object) -> str:
+    return "any" if value is None else str(value)
 
 
 def _nested(value: object) -> bool:

@@ -46,7 +46,6 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         say_json(metadata.to_dict(built))
         return DONE
-    print(
-        f"{metadata.write(built, out)}: {len(built.inputs)} inputs, explained: {', '.join(o.name for o in built.outputs)}"
-    )
+    names = ", ".join([*(item.name for item in built.inputs), *(item.name for item in built.outputs)])
+    print(f"{metadata.write(built, out)}: {names}")
     return DONE

@@ -14,6 +14,7 @@ from pyig.cli.shared import (
     ROWS,
     add_artifact,
     add_explanation,
+    add_rows,
     at_least,
     command,
     explain_options,
@@ -41,6 +42,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--title", help="heading of the page")
     add_explanation(parser)
     add_artifact(parser)
+    add_rows(parser)
     parser.add_argument("--json", action="store_true", help="say what was written as JSON")
     parser.set_defaults(run=run)
 
@@ -68,7 +70,7 @@ def _load(path: str) -> Any:
 
 def _explain(options: argparse.Namespace) -> tuple[Any, int]:
     artifact = open_artifact(options)
-    table, faults, count = read_table(options.rows, artifact.columns, options.limit)
+    table, faults, count = read_table(options.rows, artifact, options.limit, options)
     if faults:
         broken = {fault.row for fault in faults}
         print(f"left out: {'; '.join(map(str, faults[:5]))}{', ...' if len(faults) > 5 else ''}")

@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0
     """
     options = _parser().parse_args(arguments)
+    # Read when TensorFlow is imported. Without oneDNN the order of its sums, and so the last bit, is always the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         status: int = options.run(options)
         sys.stdout.flush()

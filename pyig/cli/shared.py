@@ -70,6 +70,14 @@ def add_explanation(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_rows(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the columns of a rows file are."""
+    group = parser.add_argument_group("the rows")
+    group.add_argument("--id", metavar="COLUMN", help="column that names the rows, and is no input")
+    group.add_argument("--columns", metavar="COLUMN,...", type=names, help="columns to explain, in order")
+    group.add_argument("--text", metavar="COLUMN,...", type=names, default=[], help="columns to read as text")
+
+
 def explain_options(options: argparse.Namespace, artifact: Any) -> dict[str, Any]:
     """Return keyword arguments for `Artifact.explain`, those that were given."""
     known = ("value", "method", "n_steps", "rtol", "max_evals", "batch_size")
@@ -104,20 +112,25 @@ def _baseline(word: str, artifact: Any) -> Any:
         return word
     from pyig.baselines import several
 
-    table, faults, count = read_table(word, artifact.columns)
+    table, faults, count = read_table(word, artifact)
     if faults:
         raise InputError(f"expected baselines without gaps in {word}; {faults[0]}")
     rows = [{name: array[i].tolist() for name, array in table.items()} for i in range(count)]
     return rows[0] if count == 1 else several(rows)
 
 
-def read_table(path: str, columns: Any, most: int | None = None) -> tuple[dict[str, Any], list[Any], int]:
+def read_table(
+    path: str, artifact: Any, most: int | None = None, options: argparse.Namespace | None = None
+) -> tuple[dict[str, Any], list[Any], int]:
     """Read a whole file, or its first rows: a table, what is wrong with rows, and how many rows there are."""
     from pyig.scale import Rows
 
-    rows = Rows(path, columns, or_all=True)
+    chosen = None if options is None else options.columns
+    rows = Rows(path, chosen or artifact.columns, () if options is None else options.text, or_all=not chosen)
     chunk = next(rows.chunks(rows.count if most is None else min(most, rows.count)))
-    return chunk.table, chunk.faults, rows.count
+    left_out = {None if options is None else options.id} - set(artifact.columns)
+    table = {name: array for name, array in chunk.table.items() if name not in left_out}
+    return table, [fault for fault in chunk.faults if fault.column not in left_out - {None}], rows.count
 
 
 def names(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from pyig.cli.shared import (
     FAILED,
     ROWS,
     add_artifact,
+    add_rows,
     at_least,
     command,
     open_artifact,
@@ -32,6 +33,7 @@ def add(commands: Any) -> None:
     parser.add_argument("rows", metavar="ROWS", nargs="?", help=f"rows to try it on, {ROWS}; default: invented ones")
     parser.add_argument("--limit", type=at_least(1), default=100, help="rows to try (default: %(default)s)")
     add_artifact(parser)
+    add_rows(parser)
     parser.add_argument("--json", action="store_true", help="the problems as JSON")
     parser.set_defaults(run=run)
 
@@ -47,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         place = options.rows or place
         table = None
         if options.rows is not None:
-            table, faults, _ = read_table(options.rows, artifact.columns, options.limit)
+            table, faults, _ = read_table(options.rows, artifact, options.limit, options)
             cure = "Correct the row, or explain with --on-error skip or mark"
             problems += [Problem("error", f"{options.rows}, row {f.row}, {f.column}", f.what, cure) for f in faults]
             table = table if not faults else None

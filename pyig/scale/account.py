@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pyig.explanation import Explanation
+from pyig.explanation.verdict import l1
 
 
 @dataclass
@@ -28,7 +29,7 @@ class Account:
     results, converged : int
         Results (one per row and target), and those within the tolerance.
     worst_gap : float
-        The largest completeness gap, as a share of F(x) - F(x').
+        The largest completeness gap, as a share of the sum of the sizes of its row's attributions.
     n_evals : int
         Gradients spent.
     """
@@ -61,7 +62,9 @@ def summary_of(pieces: Iterable[Explanation], faulty: int) -> dict[str, Any]:
     """Return what a chunk adds to the account."""
     total = {"explained": 0, "faulty": faulty, "results": 0, "converged": 0, "worst_gap": 0.0, "n_evals": 0}
     for piece in pieces:
-        gaps = piece.relative_gap[np.isfinite(piece.relative_gap)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gaps = np.abs(piece.deltas) / l1(piece)  # F(x) - F(x') may be nothing where much cancels
+        gaps = gaps[np.isfinite(gaps)]
         total["explained"] += len(piece)
         total["results"] += piece.values.size
         total["converged"] += int(piece.converged.sum())

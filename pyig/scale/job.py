@@ -126,6 +126,10 @@ class Job:
                 raise InputError(f"expected {rows.path.name} to stay as it is while it is read; run the job again")
             self._write(out, parts, -(-rows.count // size))
             parts.remove()
+        except BaseException:
+            if parts.begun and parts.empty:
+                parts.remove()
+            raise
         finally:
             parts.close()
         return account

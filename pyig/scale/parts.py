@@ -64,6 +64,7 @@ class Parts:
     def __init__(self, out: Path) -> None:
         self.folder = out.with_name(f"{out.name}.parts")
         self._lock: Any = None
+        self.begun = False
 
     def open(self, job: Mapping[str, Any], restart: bool) -> set[int]:
         """Begin a job or go on with it; return the numbers of the chunks that are done.
@@ -77,27 +78,32 @@ class Parts:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise InputError(f"expected to write beside the output; {error}. Choose another place for it") from error
-        self._take_lock()
         foreign = [path.name for path in self.folder.iterdir() if not _own(path.name)]
         if foreign:
             raise InputError(
                 f"expected {self.folder} to hold parts of a job and nothing else; found {foreign[0]!r}. "
                 "Move it away, or choose another output"
             )
+        self._take_lock()
         if restart:
             self._clear()
         manifest = self.folder / MANIFEST
-        if not manifest.exists():
+        if not manifest.exists() or self.empty:
             self._clear()
             replace(manifest, lambda file: file.write(json.dumps(job, indent=1).encode()))
-            return set()
         changes = _changes(json.loads(manifest.read_text(encoding="utf-8")), job)
         if changes:
             raise InputError(
                 f"expected the job that was begun in {self.folder.name}; since then changed: {'; '.join(changes)}. "
                 "Run it as it was, start over with restart=True (--restart), or choose another output"
             )
+        self.begun = True
         return {int(path.stem) for path in self.folder.glob("*.npz")}
+
+    @property
+    def empty(self) -> bool:
+        """Whether no chunk is finished, so that there is nothing that another job could be mixed with."""
+        return not any(self.folder.glob("*.npz"))
 
     def close(self) -> None:
         """Let others work on the job."""
