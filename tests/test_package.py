@@ -49,7 +49,7 @@ def test_the_public_names_are_these() -> None:
         name for name, value in vars(pyig).items() if not name.startswith("_") and not isinstance(value, ModuleType)
     }
     extension = {"load_ipython_extension", "unload_ipython_extension"}
-    help_of_annotations = {"annotations", "Any"}
+    help_of_annotations = {"annotations", "Any", "TYPE_CHECKING"}
     assert names - extension - help_of_annotations == {
         "Explanation",
         "InputError",
@@ -60,6 +60,23 @@ def test_the_public_names_are_these() -> None:
         "several",
         "static",
     }
+
+
+def test_names_of_other_rooms_come_when_they_are_asked_for() -> None:
+    code = """
+import sys, pyig
+assert not any(name.startswith("pyig.text") for name in sys.modules)
+later = {name for name in dir(pyig) if name.startswith("explain_") or name == "TextExplanation"}
+assert later == {"TextExplanation", "explain_text", "explain_generation", "explain_next", "explain_similarity"}, later
+assert all(getattr(pyig, name).__module__.startswith("pyig.text") for name in later)
+try:
+    pyig.explain_txt
+except AttributeError as error:
+    assert "no attribute 'explain_txt'" in str(error)
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_the_command_is_installed(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_the_text_view_shows_the_words() -> None:
 def test_the_bars_show_the_words() -> None:
     figure = tokens().plot("bars")
     labels = [label.get_text() for axes in figure.axes for label in axes.get_yticklabels()]
-    assert any(label.startswith("text[0] = the") for label in labels)
+    assert "the" in labels  # a word is its own name
 
 
 @pytest.mark.parametrize("make", [explained, tokens])

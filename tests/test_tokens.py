@@ -169,3 +169,14 @@ def test_keras_models_of_ids(how: str) -> None:
     assert found.attributions[0, 3] == 0
     np.testing.assert_allclose(found.attributions.sum(1), found.values - found.baseline_values, atol=1e-5)
     assert "call" not in embedding.__dict__
+
+
+def test_the_verdict_knows_of_sums() -> None:
+    """Elements of an embedding cancel in their sum: the same error is a larger share of what is left."""
+    ig = pyig.IntegratedGradients(Reader())
+    found = ig.explain(IDS, target=1, method="adaptive", rtol=0.02)
+    whole = ig.explain(IDS, target=1, method="adaptive", rtol=0.02, layer="words")
+    assert found.converged.all()
+    assert whole.relative_error.max() <= 0.02 < found.relative_error.max()
+    assert "estimated error <= 2 % before, at most" in found.verdict()
+    assert "before" not in whole.verdict()

@@ -77,7 +77,7 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
         inputs=tree.unflatten(inputs.spec, stop),
         baselines=tree.unflatten(inputs.spec, start),
         standard_error=None,
-        meta=explanation.meta | {"notes": notes},
+        meta=explanation.meta | {"notes": notes, "summed": True},
     )
 
 

@@ -126,6 +126,9 @@ def _error(explanation: Explanation) -> str:
     # A path may also fail for another reason (its budget, steps too small to halve): then no comparison is shown.
     if rtol is not None and failed.any() == (worst > rtol):
         text += f" {'>' if worst > rtol else '<='} {percent(rtol)}"
+    elif rtol is not None and known.all() and not failed.any() and explanation.meta.get("summed"):
+        # Parts of a feature cancel in its sum, and so do their errors; how far, the estimate cannot tell.
+        text = f"estimated error <= {percent(rtol)} before, at most {percent(worst)} after summing up"
     if failed.any():
         text = f"not converged{_count(failed)}: {text}{_needs(explanation, failed & (share > (rtol or np.inf)))}"
     elif known.all():

@@ -85,7 +85,7 @@ def _replaced(explanation: Explanation, features: Mapping[str, Feature], dtype: 
         baselines={name: feature.baselines for name, feature in features.items()},
         feature_names=_labels(features),
         standard_error=None,
-        meta=explanation.meta | {"notes": notes},
+        meta=explanation.meta | {"notes": notes, "summed": True},
     )
 
 

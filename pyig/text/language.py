@@ -115,6 +115,17 @@ class Generation:
         table = np.array([[share.attribution for share in column] for column in columns]).T
         return [share.text for share in columns[0]], list(self.tokens), table
 
+    def to_html(self, level: str = "word") -> str:
+        """Return the matrix as a tinted table."""
+        table: str = self._pieces(level).plot("matrix")
+        return table
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def _pieces(self, level: str) -> Explanation:
+        return replace(self.prompt.pieces(level), output_names=self.tokens)
+
     def to_frame(self, level: str = "word") -> Any:
         """Return the matrix as a DataFrame with the words as index; needs pandas."""
         import pandas as pd

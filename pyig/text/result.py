@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyig.contracts import Floats
-from pyig.errors import InputError
+from pyig.errors import InputError, SaveFileError
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import pick_rows
 from pyig.registry import Registry
 from pyig.text.encoded import Encoded, Word
 
 if TYPE_CHECKING:
+    import os
+    import pathlib
+
     from pyig.text.request import Request
 
 LEAF = "text"
 _LATER = Registry("later import", {"edit": "pyig.text.edits:edit"})  # edits are made of explanations
 LEVELS = ("word", "token")
+_KEY = "encoded"
 
 
 class Share(NamedTuple):
@@ -207,10 +211,38 @@ class TextExplanation:
         """Explain text `i` with words replaced or deleted (`pyig.text.edits.edit`): ``edit({"man": "boy"})``."""
         return _LATER["edit"](self, changes, i)
 
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Write everything but the model to one ``.npz`` file; see `Explanation.save`."""
+        meta = self.meta | {_KEY: [asdict(text) for text in self.encoded]}
+        return replace(self.tokens, meta=meta).save(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> TextExplanation:
+        """Read what `save` wrote. Nothing in the file is executed.
+
+        Raises
+        ------
+        SaveFileError
+            When the file is damaged, or holds no texts.
+        """
+        tokens = Explanation.load(path)
+        rows = tokens.meta.get(_KEY)
+        if not isinstance(rows, list) or len(rows) != len(tokens):
+            raise SaveFileError(f"expected a saved TextExplanation; {str(path)!r} holds an Explanation without texts")
+        meta = {key: value for key, value in tokens.meta.items() if key != _KEY}
+        return cls(replace(tokens, meta=meta), tuple(_encoded(row) for row in rows))
+
     def _token_attributions(self, i: int, k: int) -> Floats:
         phi = np.asarray(self.tokens.attributions[LEAF], dtype=np.float64)
         row = phi[i] if phi.ndim == 2 else phi[i, k]
         return np.asarray(row[: len(self.encoded[i])])
+
+
+def _encoded(row: Mapping[str, Any]) -> Encoded:
+    """Build from JSON, which has lists for tuples."""
+    spans = tuple(None if span is None else (span[0], span[1]) for span in row["spans"])
+    parts = {name: tuple(row[name]) for name in ("ids", "tokens", "special")}
+    return Encoded(row["text"], spans=spans, segments=row["segments"] and tuple(row["segments"]), **parts)
 
 
 def _total(word: Word, phi: Floats) -> float:

@@ -22,6 +22,7 @@ VIEWS = Registry(
         "image": "pyig.views.image:image",
         "convergence": "pyig.views.convergence:convergence",
         "html": "pyig.views.html:html",
+        "matrix": "pyig.views.matrix:matrix",
     },
     group="pyig.views",
 )

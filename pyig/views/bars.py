@@ -72,7 +72,8 @@ def bars(explanation: Explanation, sample: int = 0, target: int = 0, top: int | 
 
 
 def _bars(ranking: Ranking) -> tuple[list[str], list[float], list[str]]:
-    labels = [f"{shorten(row.label, LABEL)} = {number(row.value)}" for row in ranking.rows]
+    said = [f" = {number(row.value)}" if row.value != "" else "" for row in ranking.rows]
+    labels = [shorten(row.label, LABEL) + value for row, value in zip(ranking.rows, said, strict=True)]
     amounts = [row.attribution for row in ranking.rows]
     colours = [hex_of(0.9 if amount > 0 else -0.9) for amount in amounts]
     if ranking.others:
