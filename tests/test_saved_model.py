@@ -273,6 +273,32 @@ def test_what_a_model_writes_is_still_written(tmp_path: Path) -> None:
     assert [float(cut.predict({"x": [[1.0]]})[0, 0]) for _ in range(3)] == [1.0, 2.0, 3.0]
 
 
+def test_an_explanation_leaves_variables_as_they_were(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.calls = tf.Variable(0.0)
+
+    def count(x: Any) -> dict[str, Any]:
+        module.calls.assign_add(1.0)
+        return {"y": x * 2.0 + 0.0 * module.calls}
+
+    odd.save_function(tmp_path, count, module, x=([None, 1], tf.float32))
+    model = SavedModel.load(tmp_path)
+    cut = model.cut()
+    pyig.IntegratedGradients(cut.model()).explain(cut.encode({"x": np.ones((2, 1))}), n_steps=5)
+    assert [float(variable) for variable in cut.model().variables] == [0.0]
+    cut.predict({"x": [[1.0]]})
+    assert [float(variable) for variable in cut.model().variables] == [1.0]
+
+
+@pytest.mark.parametrize("options", [{"jit_compile": True}, {"experimental_attributes": {"_noinline": True}}])
+def test_functions_that_want_to_stay_apart_are_inlined(tmp_path: Path, options: dict[str, Any]) -> None:
+    inner = tf.function(lambda x: tf.math.tanh(x, name="deep") * 3.0, **options)
+    odd.save_function(tmp_path, lambda x: {"y": inner(x)}, x=([None, 2], tf.float32))
+    cut = SavedModel.load(tmp_path).cut({"x": "deep"})
+    _, grads = slopes(cut, {"x": [[0.5, 1.0]]})
+    np.testing.assert_array_equal(grads["x"], [[3.0, 0.0]])
+
+
 def test_branches_and_loops_have_gradients(tmp_path: Path) -> None:
     @tf.function
     def power(x: Any) -> Any:

@@ -178,6 +178,11 @@ class Model:
         self.cut = cut
         self._scalars = scalars
 
+    @property
+    def variables(self) -> list[Any]:
+        """What the model reads and writes; a session puts back what was written."""
+        return self.cut._graph.variables
+
     def __call__(self, **values: Any) -> Any:
         """Return the output."""
         return self.cut.tail({**values, **self._scalars})

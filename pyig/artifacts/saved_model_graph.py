@@ -7,6 +7,7 @@ graph, as captures: a constant in the graph would count against the 2 GB that a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,10 +24,15 @@ _CONTROL_FLOW_V1 = {
     "NextIteration",
     "LoopCond",
 }
-_WRITES = ("Assign", "ResourceScatter", "ResourceApply", "Scatter", "LookupTableInsert", "Enqueue", "Push", "Apply")
+_WRITES = re.compile(
+    "(Assign|Resource.*(Scatter|Apply)|Scatter(Nd)?(Update|Add|Sub|Mul|Div|Min|Max)|LookupTable(Insert|Remove)"
+    "|Queue.*Enqueue|Stack.*Push|Barrier).*"
+)
 _SHAPES = {"Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike"}
 _NO_GRADIENT = {"StopGradient", "PreventGradient"}
 _GRADIENT = "_gradient_op_type"
+# What keeps a function apart: other code for another device, and a wish to compile it by itself.
+_APART = ("api_implements", "_XlaMustCompile", "_XlaCompile", "_noinline")
 _LOWER = "_lower_using_switch_merge"
 
 
@@ -37,11 +43,14 @@ class FlatGraph:
     ----------
     function : WrappedFunction
         With the graph, and what it captures.
+    variables : sequence of Variable
+        That it reads or writes.
     stripped : int
         How many operations had a gradient of their own, and now have that of what they compute.
     """
 
-    def __init__(self, function: Any, stripped: int = 0) -> None:
+    def __init__(self, function: Any, variables: Sequence[Any], stripped: int = 0) -> None:
+        self.variables = list(variables)
         self._function = function
         self._programs: dict[Any, Any] = {}
         self.graph = function.graph
@@ -108,15 +117,17 @@ def from_flat(loaded: Any, outputs: Iterable[str]) -> FlatGraph:
     if {operation.type for operation in graph.get_operations()} & _CONTROL_FLOW_V1:
         from pyig.artifacts.saved_model_loops import LoopGraph
 
-        return LoopGraph(loaded)  # such a loop knows its frame by more than the definition of the graph
-    return _rebuilt(graph.as_graph_def(), graph.captures, outputs)
+        return LoopGraph(
+            loaded, graph.variables
+        )  # such a loop knows its frame by more than the definition of the graph
+    return _rebuilt(graph.as_graph_def(), graph, outputs)
 
 
 def from_function(function: Any) -> FlatGraph:
     """Inline a TF2 signature, or any other concrete function."""
     outputs = [tensor.name for tensor in function.outputs]
     kept = [tensor.name for tensor in (*function.inputs, *function.outputs)]
-    return _rebuilt(_inlined(function.graph.as_graph_def(), kept), function.graph.captures, outputs)
+    return _rebuilt(_inlined(function.graph.as_graph_def(), kept), function.graph, outputs)
 
 
 def _inlined(definition: Any, kept: Iterable[str]) -> Any:
@@ -125,8 +136,9 @@ def _inlined(definition: Any, kept: Iterable[str]) -> Any:
     from tensorflow.python.grappler import tf_optimizer  # there is no public way to the optimizer
 
     whole = meta_graph_pb2.MetaGraphDef(graph_def=definition)
-    for function in whole.graph_def.library.function:  # another function for another device, which stops the inliner
-        function.attr.pop("api_implements", None)
+    for called in (*whole.graph_def.library.function, *_nodes(whole.graph_def)):
+        for name in _APART:
+            called.attr.pop(name, None)
     for node in _nodes(whole.graph_def):  # else a loop becomes many nodes without a name
         if _LOWER in node.attr:
             node.attr[_LOWER].b = False
@@ -143,20 +155,20 @@ def _inlined(definition: Any, kept: Iterable[str]) -> Any:
     return found
 
 
-def _rebuilt(definition: Any, captures: Iterable[tuple[Any, Any]], outputs: Iterable[str]) -> FlatGraph:
+def _rebuilt(definition: Any, source: Any, outputs: Iterable[str]) -> FlatGraph:
     functions = [node for function in definition.library.function for node in function.node_def]
     hooked = [node for node in _nodes(definition) if _GRADIENT in node.attr]
     for node in hooked:  # the gradient of what the operation computes is the true one, and is always there
         del node.attr[_GRADIENT]
-    if not any(node.op.startswith(_WRITES) for node in (*_used(definition.node, outputs), *functions)):
+    if not any(_WRITES.match(node.op) for node in (*_used(definition.node, outputs), *functions)):
         _untie(definition.node)
 
     def build() -> None:
         graph = tf.compat.v1.get_default_graph()
-        held = {inner.name: graph.capture(outer) for outer, inner in captures}
+        held = {inner.name: graph.capture(outer) for outer, inner in source.captures}
         tf.graph_util.import_graph_def(definition, input_map=held, name="")
 
-    return FlatGraph(tf.compat.v1.wrap_function(build, []), len(hooked))
+    return FlatGraph(tf.compat.v1.wrap_function(build, []), source.variables, len(hooked))
 
 
 def _nodes(definition: Any) -> list[Any]:
