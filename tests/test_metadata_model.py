@@ -15,6 +15,8 @@ import saved_models
 import tensorflow as tf
 
 import pyig
+import pyig.artifacts
+from pyig.artifacts import saved_model
 from pyig.artifacts.metadata_model import MetadataModel, MetadataOpener
 from pyig.errors import InputError, InputTypeError
 
@@ -95,7 +97,7 @@ def test_celsius_is_explained_from_its_freezing_point(tmp_path: Path) -> None:
 def test_the_package_opens_such_directories(tmp_path: Path) -> None:
     place = models.celsius(tmp_path / "m")
     assert MetadataOpener.recognises(place)
-    assert MetadataOpener.open(place).kind == "metadata"
+    assert MetadataOpener.open(place).kind == pyig.artifacts.load(place).kind == "metadata"
     (place / "explanation_metadata.json").unlink()
     assert not MetadataOpener.recognises(place)
 
@@ -124,6 +126,9 @@ def test_rows_come_as_frames_dicts_and_lists(zips: MetadataModel) -> None:
         ({"zip_codes": [["1"]] * 2, "age": [1.0], "height": [1.0]}, InputError, "columns of one length"),
         ({"zip_codes": [["1"]], "measurements": [[1.0, 2.0, 3.0]]}, InputError, "'measurements' to fit"),
         ("rows.csv", InputTypeError, "expected rows as a DataFrame"),
+        ([], InputError, "at least one row"),
+        ({"zip_codes": "94043", "age": 1.0, "height": 1.0}, InputError, "a column in 'zip_codes'"),
+        ({"zip_codes": [["94043"]], "age": 1.0, "height": [1.0]}, InputError, "a column in 'age'"),
     ],
 )
 def test_wrong_rows_are_named(zips: MetadataModel, rows: Any, error: type[Exception], words: str) -> None:
@@ -313,6 +318,34 @@ def test_without_weights_words_weigh_alike(tmp_path: Path) -> None:
     heavy = model.predict({"words": [{"values": ["good"], "weights": [2.0]}], "x": [[0.0, 0.0]]})
     light = model.predict({"words": [["good"]], "x": [[0.0, 0.0]]})
     assert np.abs(heavy - light).max() > 0.01
+
+
+def test_a_sparse_signature_of_tf2_is_fed_by_its_three_keys(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.w = tf.Variable(np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32))
+
+    @tf.function(input_signature=[tf.SparseTensorSpec([None, 4], tf.float32)])
+    def serve(n: Any) -> Any:
+        return {"y": tf.tanh(tf.sparse.sparse_dense_matmul(n, module.w))}
+
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=serve)
+    keys = list(saved_model.SavedModel.load(tmp_path / "m").signature().inputs.items())
+    kinds = {(tensor.dtype, len(tensor.shape or ())): key for key, tensor in keys}
+    numbers = {
+        "input_tensor_name": kinds["float32", 1],
+        "indices_tensor_name": kinds["int64", 2],
+        "dense_shape_tensor_name": kinds["int64", 1],
+        "encoding": "bag_of_features_sparse",
+        "index_feature_mapping": ["a", "b", "c", "d"],
+    }
+    models.describe(tmp_path / "m", framework="tensorflow2", inputs={"n": numbers}, outputs={"y": {}})
+    e = MetadataModel(tmp_path / "m").explain({"n": [{"values": [1.5, -2.0], "indices": [0, 2]}]}, 1, **GL50)
+    sent = {kinds["float32", 1]: [1.5, -2.0], kinds["int64", 2]: [[0], [2]], kinds["int64", 1]: [4]}
+    assert MetadataModel(tmp_path / "m").predict([sent])[0, 1] == pytest.approx(e.values[0])
+    weights = module.w.numpy()
+    assert e.values[0] == pytest.approx(np.tanh(1.5 * weights[0, 1] - 2 * weights[2, 1]))
+    assert [bool(e.attributions[name][0]) for name in "abcd"] == [True, False, True, False]
+    assert completes(e)
 
 
 def test_sparse_numbers_are_zero_where_they_are_absent(tmp_path: Path) -> None:

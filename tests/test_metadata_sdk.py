@@ -129,6 +129,19 @@ def test_a_group_is_found_under_its_own_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("registered")
+def test_an_image_has_its_attributions_and_is_not_drawn_by_the_sdk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models.pixels(tmp_path / "m")
+    model = sdk.load_model_from_local_path(str(tmp_path / "m"), configs.IntegratedGradientsConfig(30))
+    (found,) = model.explain([{"bytes": {"b64": "/wCAQA=="}}])
+    assert found.as_tensors()["image"].shape == (2, 2)
+    found._print_basic_info()
+    found._visualize_image_attributions()
+    assert "Label Index" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
     ("config", "error"),
     [(configs.SampledShapleyConfig(), InputTypeError), (configs.XraiConfig(), InputTypeError)],

@@ -127,8 +127,13 @@ class LocalModel(sdk_model.Model):  # type: ignore[misc]
         )
 
     def _modalities(self, features: Sequence[str]) -> dict[str, list[str]]:
-        """Return the SDK's map from modality to features; a group is tabular."""
+        """Return the SDK's map from modality to features; a group is tabular.
+
+        Images are among all features, and not by themselves: the SDK would draw them from pictures that the service
+        made.
+        """
         found: dict[str, list[str]] = dict(sdk_utils.create_modality_inputs_map_from_metadata(self._metadata))
+        found["image"] = []
         for name in features:
             if not any(name in names for names in found.values()):
                 for modality in ("all", "tabular"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -177,16 +178,15 @@ class MetadataModel:
 
         if self._explainer is None:
             self._explainer = IntegratedGradients(Tail(self.binding), backend="tensorflow")
+        labels = cache(lambda: self._labels_of(raw))
         own = {**options, "forward_kwargs": {**self._fixed(raw), **(options.get("forward_kwargs") or {})}}
         if not callable(target):
             own.setdefault("output_kind", self.binding.cut.output_kind)
             if not self.labels.binary or target is not None:
-                own.setdefault("output_names", self.labels.flat(lambda: self._labels_of(raw)))
+                own.setdefault("output_names", self.labels.flat(labels))
             if self.labels.binary and target is not None:
                 own["value"] = own.get("value") or "probability"
-        found = self._explainer.explain(
-            dict(explained), start, self.labels.target(target, lambda: self._labels_of(raw)), **own
-        )
+        found = self._explainer.explain(dict(explained), start, self.labels.target(target, labels), **own)
         notes = [*found.meta["notes"], *self.binding.cut.notes]
         found = replace(found, meta=found.meta | {"notes": notes, "artifact": self.kind, "model": self.path.name})
         return in_words(found, self.binding, raw, words)

@@ -35,8 +35,13 @@ def columns(rows: Any) -> Columns:
     if is_frame(rows):
         return {str(name): rows[name].to_numpy() for name in rows.columns}
     if isinstance(rows, Mapping):
+        for name, column in rows.items():
+            if isinstance(column, (str, bytes)) or not hasattr(column, "__len__"):
+                raise InputError(f"expected a column in {name!r}, one value per row; got {column!r}. Write [{{...}}]")
         return {str(name): column for name, column in rows.items()}
-    if isinstance(rows, Sequence) and rows and all(isinstance(row, Mapping) for row in rows):
+    if isinstance(rows, (list, tuple)) and not rows:
+        raise InputError("expected at least one row; got none")
+    if isinstance(rows, Sequence) and all(isinstance(row, Mapping) for row in rows):
         keys = list(rows[0])
         for i, row in enumerate(rows):
             if set(row) != set(keys):
@@ -168,13 +173,13 @@ def _sparse(table: Columns, bound: Bound, column: Any) -> Columns:
     feed, sparse, weights = str(bound.feed), bound.sparse, bound.weights
     if column is None:
         raise _absent(bound.item.name, [bound.item.name, feed], table)
-    if sparse.indices in table:  # as the service was sent them: three entries in each row
+    if feed in table and sparse.indices in table:  # as the service was sent them: three entries in each row
         column = [
             {"values": value, "indices": places, "weights": None if weights is None else own}
             for value, places, own in zip(
-                column,
+                table[feed],
                 table[sparse.indices],
-                table[weights[0]] if weights is not None and weights[0] in table else [None] * len(column),
+                table[weights[0]] if weights is not None and weights[0] in table else [None] * len(table[feed]),
                 strict=True,
             )
         ]
