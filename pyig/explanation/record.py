@@ -42,6 +42,10 @@ _LATER = Registry(
         "write": "pyig.explanation.savefile:write",
         "read": "pyig.explanation.savefile:read",
         "replace": "pyig.explanation.savefile:replace",
+        "interactive": "pyig.jupyter.page:page",
+        "widget": "pyig.jupyter:live_view",
+        "compare": "pyig.jupyter:live_comparison",
+        "display": "pyig.jupyter.display:display_live",
     },
 )
 
@@ -285,12 +289,37 @@ class Explanation:
         """Draw the explanation; see `pyig.views.show` for the kinds and their options."""
         return _LATER["show"](self, kind, **options)
 
-    def to_html(self, path: str | os.PathLike[str] | None = None, **options: Any) -> str:
-        """Return a report as one self-contained page, and write it to `path` if one is given."""
-        page: str = _LATER["page"](self, **options)
+    def to_html(self, path: str | os.PathLike[str] | None = None, *, interactive: bool = False, **options: Any) -> str:
+        """Return a report as one self-contained page, and write it to `path` if one is given.
+
+        The page holds no script, unless `interactive` asks for the views of the widget, which work offline as well.
+        """
+        page: str = _LATER["interactive" if interactive else "page"](self, **options)
         if path is not None:
             _LATER["replace"](path, lambda file: file.write(page.encode()))
         return page
+
+    def widget(self, model: Any = None, x: Any = None, **options: Any) -> Any:
+        """Return the live view: an ipywidgets widget (extra ``notebook``).
+
+        Parameters
+        ----------
+        model : callable or IntegratedGradients, optional
+            Lets the widget ask the model again: other targets, baselines, tolerances, edited values. An explanation
+            of ``%ig_explain`` knows its model.
+        x : structure of arrays, optional
+            The model's input, where it is not `inputs`: for an explanation of a layer.
+        **options
+            Options of `explain` to ask with, such as ``forward_kwargs``.
+        """
+        return _LATER["widget"](self, model, x, **options)
+
+    def compare(self, other: Explanation, labels: tuple[str, str] = ("A", "B")) -> Any:
+        """Return the live view of this explanation and another, side by side and on one scale."""
+        return _LATER["compare"](self, other, labels)
+
+    def _ipython_display_(self) -> None:
+        _LATER["display"](self)
 
     def _repr_html_(self) -> str:
         fragment: str = _LATER["html"](self)

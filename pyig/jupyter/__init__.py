@@ -1,4 +1,4 @@
-"""The notebook front end: ``%load_ext pyig`` adds ``%ig_explain``.
+"""The notebook front end: ``%load_ext pyig`` adds ``%ig_explain``; explanations have a live widget.
 
 Loading costs little: no framework, no matplotlib and no widget is imported before something is explained.
 """
@@ -6,6 +6,8 @@ Loading costs little: no framework, no matplotlib and no widget is imported befo
 from __future__ import annotations
 
 from typing import Any
+
+from pyig.errors import missing
 
 NAME = "IgMagics"
 
@@ -32,3 +34,26 @@ def unload_ipython_extension(shell: Any) -> None:
             known = shell.magics_manager.magics[kind]
             if getattr(known.get(name), "__self__", None) is magics:
                 del known[name]
+
+
+def live_view(explanation: Any, model: Any = None, x: Any = None, **options: Any) -> Any:
+    """See `Explanation.widget`."""
+    _needs_anywidget("Explanation.widget")
+    from pyig.jupyter.widget import widget as build
+
+    return build(explanation, model, x, **options)
+
+
+def live_comparison(one: Any, other: Any, labels: tuple[str, str] = ("A", "B")) -> Any:
+    """See `Explanation.compare`."""
+    _needs_anywidget("Explanation.compare")
+    from pyig.jupyter.widget import compare as build
+
+    return build(one, other, labels)
+
+
+def _needs_anywidget(feature: str) -> None:
+    try:
+        import anywidget  # noqa: F401
+    except ImportError as error:
+        raise missing("anywidget", feature, "notebook") from error

@@ -20,6 +20,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import (
     Magics,
     line_cell_magic,
+    line_magic,
     magics_class,
     needs_local_scope,
     no_var_expand,
@@ -35,10 +36,10 @@ from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 from pyig.jupyter.arguments import Scope, read_names, read_steps, unquote
 from pyig.jupyter.complete import Completion
+from pyig.jupyter.config import SHOWS, Config
+from pyig.jupyter.display import display_live, display_widget, live
+from pyig.jupyter.origin import Origin, remember
 from pyig.views import VIEWS, show
-
-SHOWS = ("static", "text", "none")
-"""What can be seen at once: ``--view``."""
 
 
 @magics_class
@@ -50,6 +51,8 @@ class IgMagics(Magics):
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
         self._shown: tuple[weakref.ref[Explanation], int] | None = None
+        self._live = False  # whether what was shown is a widget
+        self._config = Config()
         self._completion = Completion(shell, self)
 
     @magic_arguments()
@@ -64,7 +67,7 @@ class IgMagics(Magics):
     @argument("--names", help="names of the features: a list, or words with commas between")
     @argument("-k", "--top", type=int, help="features to show")
     @argument("--kind", default="auto", help="picture to show: auto, bars, image, convergence, text, html")
-    @argument("--view", choices=SHOWS, default="static", help="what to show; default: static")
+    @argument("--view", choices=SHOWS, help="what to show; default: the widget in a notebook, else static")
     @argument("-o", "--out", metavar="VAR", help="put the Explanation into this variable")
     @argument("--save", metavar="FILE", help="write .npz, .html, .csv, .png, .svg or .pdf")
     @argument("-q", "--quiet", action="store_true", help="show nothing")
@@ -98,26 +101,60 @@ class IgMagics(Magics):
             x = scope.run_body(cell)
             silent = DisplayHook.semicolon_at_end_of_expression(cell)
         model = scope.evaluate(args.words[0], "MODEL")
+        words = {"model": unquote(args.words[0]), "input": unquote(args.words[1]) if cell is None else "x"}
         try:
-            explanation = _explain(model, x, _options(args, scope))
-            self._hand_out(explanation, args, silent)
+            as_widget = self._view(args) == "widget" and live()  # what it imports is imported before the work
+            explanation = _explain(model, x, _options(args, scope), words | _written(args))
+            self._hand_out(explanation, args, silent, as_widget)
         except (InputError, InputTypeError, MissingPackageError) as error:
             raise UsageError(str(error)) from error  # the user's words, not the model's work: no traceback needed
         # Nothing more to show when it went into a variable quietly.
         return None if args.quiet and args.out is not None else explanation
 
+    @no_var_expand
+    @line_magic
+    def ig_config(self, line: str) -> None:
+        """Set what ``%ig_explain`` takes where its line says nothing.
+
+        ``%ig_config tol=1e-3 view=static palette=red-blue`` changes settings, ``%ig_config reset`` forgets them.
+        """
+        self._config.change(line)
+        sys.stdout.write(f"{self._config}\n")
+
+    @no_var_expand
+    @needs_local_scope
+    @line_magic
+    def ig_compare(self, line: str, local_ns: Mapping[str, Any] | None = None) -> None:
+        """Show two explanations side by side, on one scale: ``%ig_compare A B``."""
+        scope, words = Scope(self.shell, local_ns or {}), line.split()
+        if len(words) != 2:
+            raise UsageError(f"expected %ig_compare A B: two explanations; got {line.strip() or 'neither'}")
+        one, other = (scope.evaluate(word, "%ig_compare") for word in words)
+        for word, value in zip(words, (one, other), strict=True):
+            if not isinstance(value, Explanation):
+                raise UsageError(f"expected {word} to be an Explanation; got {type(value).__name__}")
+        if live():
+            display_widget(one, one.compare(other, (words[0], words[1])))
+        else:
+            for each in (one, other):
+                display({"text/plain": show(each, "text"), "text/html": show(each, "html")}, raw=True)
+
     def attach(self) -> None:
         """Add the completion, and show a result only once in the cell that made it."""
         self._completion.attach()
-        formatter = self.shell.display_formatter.mimebundle_formatter
-        formatter.for_type(Explanation, self._bundle)
+        self.shell.display_formatter.mimebundle_formatter.for_type(Explanation, self._bundle)
+        self.shell.display_formatter.ipython_display_formatter.for_type(Explanation, self._display)
 
     def detach(self) -> None:
         """Undo `attach`."""
         self._completion.detach()
-        formatter = self.shell.display_formatter.mimebundle_formatter
-        if formatter.type_printers.get(Explanation) == self._bundle:
-            formatter.pop(Explanation)
+        formatters = self.shell.display_formatter
+        for formatter, added in (
+            (formatters.mimebundle_formatter, self._bundle),
+            (formatters.ipython_display_formatter, self._display),
+        ):
+            if formatter.type_printers.get(Explanation) == added:
+                formatter.pop(Explanation)
 
     @property
     def parser(self) -> argparse.ArgumentParser:
@@ -130,6 +167,7 @@ class IgMagics(Magics):
             args: argparse.Namespace = parse_argstring(self.ig_explain, line)
         except UsageError as error:
             raise UsageError(f"{error}{self._nearest_option(line)}") from error
+        self._config.fill(args)
         for name in ("method", "kind", "save", "out", "steps"):
             word = getattr(args, name)
             setattr(args, name, None if word is None else unquote(word))
@@ -143,23 +181,49 @@ class IgMagics(Magics):
                 return f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(known)}"
         return ""
 
-    def _hand_out(self, explanation: Explanation, args: argparse.Namespace, silent: bool) -> None:
+    def _view(self, args: argparse.Namespace) -> str:
+        return str(args.view or self._config["view"])
+
+    def _hand_out(self, explanation: Explanation, args: argparse.Namespace, silent: bool, as_widget: bool) -> None:
         if args.out is not None:
             self.shell.user_ns[args.out] = explanation
         if args.save is not None:
             _save(explanation, Path(args.save).expanduser(), args)
-        if not silent and not args.quiet and args.view != "none":
-            _show(explanation, args)
+        self._live = as_widget and args.kind == "auto" and not silent and not args.quiet
+        if not silent and not args.quiet and self._view(args) != "none":
+            if self._live:
+                display_live(explanation, view=self._config.view(args.top))
+            else:
+                _show(explanation, args, self._view(args))
         # Whatever was asked to be seen has been seen: the cell's own output stays short.
         self._shown = (weakref.ref(explanation), self.shell.execution_count)
 
     def _bundle(self, explanation: Explanation, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        if self._shown is not None:
-            shown, count = self._shown
-            if shown() is explanation and count == self.shell.execution_count:
-                text = repr(explanation).partition("\n")[0]
-                return {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
+        if self._seen(explanation):
+            text = repr(explanation).partition("\n")[0]
+            return {"text/plain": text, "text/html": f"<pre>{html.escape(text)}</pre>"}
         return explanation._repr_mimebundle_(include, exclude)
+
+    def _display(self, explanation: Explanation) -> None:
+        seen = self._seen(explanation)
+        if seen and self._live:
+            return  # the widget stands there already
+        if seen or self._config["view"] != "widget":
+            raise NotImplementedError  # IPython goes on to the bundle
+        display_live(explanation, view=self._config.view())
+
+    def _seen(self, explanation: Explanation) -> bool:
+        if self._shown is None:
+            return False
+        shown, count = self._shown
+        return shown() is explanation and count == self.shell.execution_count
+
+
+def _written(args: argparse.Namespace) -> dict[str, str]:
+    """Keep the words of those options that are expressions, as the user wrote them."""
+    words = {"baselines": args.baseline, "layer": args.layer, "feature_names": args.names, "target": args.target}
+    plain = (*BASELINES, "predicted", "top3")
+    return {name: unquote(word) for name, word in words.items() if word is not None and unquote(word) not in plain}
 
 
 def _options(args: argparse.Namespace, scope: Scope) -> dict[str, Any]:
@@ -183,13 +247,13 @@ def _options(args: argparse.Namespace, scope: Scope) -> dict[str, Any]:
     return given
 
 
-def _explain(model: Any, x: Any, options: dict[str, Any]) -> Explanation:
+def _explain(model: Any, x: Any, options: dict[str, Any], words: dict[str, str]) -> Explanation:
     """Explain; an input that the model refuses is tried as one sample, and the first error stands if that fails."""
     if getattr(x, "ndim", None) == 1 and hasattr(x, "to_frame"):
         x = x.to_frame().T  # a row of a DataFrame: one sample with its names
     explainer = IntegratedGradients(model)
     try:
-        return explainer.explain(x, **options)
+        explanation = explainer.explain(x, **options)
     except Exception as refused:
         if isinstance(refused, PyigError) and not isinstance(refused, ModelError):
             raise  # about an option, which another axis would not mend
@@ -198,14 +262,17 @@ def _explain(model: Any, x: Any, options: dict[str, Any]) -> Explanation:
             explanation = explainer.explain(one, **options)
         except Exception:
             raise refused from None
-    notes = [*explanation.meta.get("notes", []), "the input was taken as one sample: a batch axis was added"]
-    return replace(explanation, meta={**explanation.meta, "notes": notes})
+        notes = [*explanation.meta.get("notes", []), "the input was taken as one sample: a batch axis was added"]
+        explanation = replace(explanation, meta={**explanation.meta, "notes": notes})
+        x, words = one, words | {"input": f"{words['input']}[None]"}
+    remember(explanation, Origin(explainer, x, options, words))
+    return explanation
 
 
-def _show(explanation: Explanation, args: argparse.Namespace) -> None:
+def _show(explanation: Explanation, args: argparse.Namespace, view: str) -> None:
     top = {} if args.top is None else {"top": args.top}
     text = show(explanation, "text", **top)
-    if args.view == "text" or args.kind == "text":
+    if view == "text" or args.kind == "text":
         sys.stdout.write(f"{text}\n")
     elif args.kind in ("auto", "html"):
         display({"text/plain": text, "text/html": show(explanation, "html", **top)}, raw=True)

@@ -93,22 +93,30 @@ def heat(pixels: Floats, sign: str = "signed", clip: float = 99.0, vmax: float |
     return Heat(np.clip(kept / scale, -1, 1), scale, float(np.mean(np.abs(kept) > scale)), unknown_share, palette)
 
 
-def visible(sample: NDArray[Any], layout: str) -> Bytes:
+def visible(sample: NDArray[Any], layout: str, like: NDArray[Any] | None = None) -> Bytes:
     """Return the input as bytes, (H, W) gray or (H, W, 3); values of any range are brought to 0..255.
 
     Bytes, [0, 1] and [0, 255] mean what they say; any other range (a normalised picture) is stretched as a whole,
-    which keeps the hues apart from a common shift.
+    which keeps the hues apart from a common shift. `like` is the picture whose range counts, so that a baseline is
+    seen as its input is.
     """
     x = np.nan_to_num(sample.astype(np.float64), posinf=0, neginf=0)
     x = np.moveaxis(x, 0, -1) if layout == "chw" else x
-    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
-    if sample.dtype == np.uint8 or (low >= 0 and 64 < high <= 255):
-        x = x / 255
-    elif low < 0 or high > 1:
-        x = (x - low) / (high - low) if high > low else np.full_like(x, 0.5)
+    low, high = _range(sample if like is None else like)
+    # Without the clip, a baseline outside the range of its input would wrap round.
+    x = np.clip((x - low) / (high - low), 0, 1) if high > low else np.full_like(x, 0.5)
     if x.ndim == 3:
         x = x[..., :3] if x.shape[2] >= 3 else x.mean(axis=2)  # a fourth channel is opacity; two have no colours
     return np.rint(255 * x).astype(np.uint8)
+
+
+def _range(sample: NDArray[Any]) -> tuple[float, float]:
+    """Return the values that are drawn black and white."""
+    x = np.nan_to_num(sample.astype(np.float64), posinf=0, neginf=0)
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+    if sample.dtype == np.uint8 or (low >= 0 and 64 < high <= 255):
+        return 0.0, 255.0
+    return (low, high) if low < 0 or high > 1 else (0.0, 1.0)
 
 
 def gray(picture: Bytes) -> Floats:

@@ -1,0 +1,98 @@
+// Texts: words tinted by their attribution, with a line below whose width and form say the same without colour; series.
+import { h, put, slider, signed, general, colourOf, rgb, inkOn } from "./core.js";
+
+const CONTINUES = [/^##/, /^(?![▁Ġ]).*$/]; // WordPiece marks the rest of a word; others mark its beginning
+const SPECIAL = /^(\[(CLS|SEP|PAD|MASK|UNK)\]|<\/?s>|<pad>|<unk>|<mask>|<\|.*\|>)$/;
+
+// Tokens, or words made of pieces with the sums of their attributions.
+export function pieces(tokens, phi, merge, hide) {
+  const starts = tokens.some((s) => /^[▁Ġ]/.test(s)), rule = tokens.some((s) => s.startsWith("##")) ? CONTINUES[0] : starts ? CONTINUES[1] : null;
+  const out = [];
+  tokens.forEach((token, i) => {
+    if (hide && SPECIAL.test(token)) return;
+    const last = out.at(-1);
+    if (merge && rule && last && rule.test(token) && !SPECIAL.test(token) && !SPECIAL.test(tokens[i - 1])) {
+      last.text += token.replace(/^##/, "");
+      last.phi += phi[i];
+      last.places.push(i);
+    } else out.push({ text: merge ? token.replace(/^[▁Ġ]/, "") || token : token, phi: phi[i], places: [i] });
+  });
+  return out;
+}
+
+export function wordSpan(word, largest, figure, names, values) {
+  const strength = largest > 0 && Number.isFinite(word.phi) ? word.phi / largest : 0, faint = Math.abs(strength) < 0.02;
+  const c = colourOf(Math.sign(strength) * Math.abs(strength) ** 0.8 * 0.85, names);
+  const e = h("span", { class: `word ${faint ? "" : strength > 0 ? "favour" : "against"}`, tabindex: -1, title: figure },
+    h("bdi", {}, word.text || "␣"), values && h("small", { class: "num" }, figure), h("span", { class: "away" }, ` ${figure}`));
+  if (!faint) {
+    e.style.setProperty("background", rgb(c));
+    e.style.setProperty("color", inkOn(c));
+    e.style.setProperty("border-bottom-width", `${1 + Math.round(3 * Math.abs(strength))}px`);
+  }
+  return e;
+}
+
+export function textView(app, tab, t) {
+  const ui = app.ui.text, body = h("p", { class: "words", role: "group", "aria-label": "words with their attributions" });
+  const readout = h("output", { class: "readout num", role: "status", "aria-live": "polite" }), changed = (key) => (e) => { ui[key] = e.target.checked; app.keep(); draw(); };
+  const box = (label, key) => h("label", { class: "field" }, h("input", { type: "checkbox", checked: ui[key], on: { change: changed(key) } }), label);
+  const controls = h("div", { class: "controls" }, box("values", "values"), box("merge pieces", "merge"), box("hide specials", "hide"));
+  // Editing a text needs its tokenizer: shown where the kernel offers one for this leaf.
+  const offered = app.canEdit() && (app.live().texts || []).includes(tab.name);
+  const edit = offered && h("textarea", { rows: 2, "aria-label": "text to explain instead" });
+  const form = offered && h("div", { class: "controls" }, edit, h("button", { type: "button", on: { click: () => app.send({ type: "text", leaf: tab.name, text: edit.value, n: app.path().n }) } }, "explain this text"));
+  if (offered) edit.value = app.live().text || "";
+  function words() {
+    const path = app.path();
+    return pieces(path.words[t].x, path.arrays[`${t}.phi`].data, ui.merge, ui.hide);
+  }
+  function draw() {
+    const list = words(), figures = signed(list.map((w) => w.phi)), largest = Math.max(...list.map((w) => Math.abs(w.phi) || 0), 0);
+    const spans = list.map((word, n) => wordSpan(word, largest, figures[n], app.ui.image.palette, ui.values));
+    const go = (n) => {
+      const next = Math.max(0, Math.min(spans.length - 1, n));
+      spans.forEach((s, m) => (s.tabIndex = m === next ? 0 : -1));
+      spans[next].focus();
+    };
+    spans.forEach((span, n) => {
+      span.tabIndex = n ? -1 : 0;
+      span.addEventListener("focus", () => (readout.textContent = `${list[n].text}: ${figures[n]}`));
+      span.addEventListener("pointerenter", () => (readout.textContent = `${list[n].text}: ${figures[n]}`));
+      span.addEventListener("keydown", (event) => {
+        const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -1e6, End: 1e6 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        go(n + step);
+      });
+    });
+    put(body, ...spans.flatMap((s) => [s, " "]));
+  }
+  draw();
+  return { node: h("div", { class: "text" }, controls, body, readout, form), draw,
+    csv: () => [["token", "attribution"], ...words().map((w) => [w.text, w.phi])] };
+}
+
+// Steps by channels: the sum of each step as a bar, the values of the strongest channel as a line.
+export function seriesView(app, tab, t) {
+  const body = h("div"), readout = h("output", { class: "readout num", role: "status", "aria-live": "polite" }), [steps, channels] = tab.shape;
+  let last = null;
+  function draw() {
+    const path = app.path(), phi = path.arrays[`${t}.phi`].data, x = path.arrays[`${t}.x`], wide = 640, tall = 180, per = wide / steps;
+    const sums = Array.from({ length: steps }, (_, s) => phi.slice(s * channels, (s + 1) * channels).reduce((a, b) => a + b, 0));
+    const sizes = Array.from({ length: channels }, (_, c) => sums.reduce((a, _v, s) => a + Math.abs(phi[s * channels + c]), 0));
+    const best = sizes.indexOf(Math.max(...sizes)), largest = Math.max(...sums.map(Math.abs)) || 1, figures = signed(sums);
+    const line = x && Array.from({ length: steps }, (_, s) => x.data[s * channels + best]), low = line && Math.min(...line), high = line && Math.max(...line);
+    last = h("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${wide} ${tall}`, width: wide, height: tall, role: "img",
+      "aria-label": `attribution of ${steps} steps, strongest at step ${sums.map(Math.abs).indexOf(largest)}` },
+      h("path", { d: `M0 ${tall / 2}H${wide}`, stroke: "currentColor", "stroke-opacity": 0.4 }),
+      sums.map((v, s) => h("rect", { x: s * per, width: Math.max(0.5, per - (per > 3 ? 1 : 0)), y: v > 0 ? tall / 2 - (v / largest) * 80 : tall / 2,
+        height: (Math.abs(v) / largest) * 80, fill: rgb(colourOf(v > 0 ? 0.9 : -0.9, app.ui.image.palette)) })),
+      line && h("polyline", { points: line.map((v, s) => `${(s + 0.5) * per},${tall - 8 - ((v - low) / (high - low || 1)) * (tall - 16)}`).join(" "), fill: "none", stroke: "currentColor", "stroke-opacity": 0.65, "stroke-width": 1.2 }));
+    const place = slider("step", 0, steps - 1, 0, (s) => (readout.textContent = `step ${s}: attribution ${figures[s]}${line ? `, channel ${best}: ${general(line[s])}` : ""}`), String);
+    put(body, last, h("p", { class: "legend" }, `bars: attribution of a step, summed over ${channels} channels${line ? `; line: channel ${best}, from ${general(low)} to ${general(high)}` : ""}`), place);
+  }
+  draw();
+  return { node: h("div", { class: "series" }, body, readout), draw, svg: () => last.cloneNode(true),
+    csv: () => [["step", "channel", "attribution"], ...[...app.path().arrays[`${t}.phi`].data].map((v, i) => [Math.floor(i / channels), i % channels, v])] };
+}

@@ -1,0 +1,298 @@
+"""The live view of an Explanation: an ipywidgets widget, so it composes in boxes, and its traits can be observed."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from pyig.errors import InputError, InputTypeError
+from pyig.explainer import IntegratedGradients
+from pyig.explanation import Explanation
+from pyig.explanation.table import feature_labels
+from pyig.jupyter.esm import css, packed
+from pyig.jupyter.origin import Edit, Origin, origin_of, remember
+from pyig.jupyter.page import page
+from pyig.jupyter.worker import Worker
+from pyig.views.payload import payload
+
+ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence")  # change how well, not what
+
+
+class ExplanationWidget(anywidget.AnyWidget):
+    """Shows an explanation; with its origin, also asks the model again.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to show.
+    origin : Origin, optional
+        Model, input and options. Without it, the controls that need the model are absent.
+    view : dict, optional
+        Settings to start with: ``{"image": {"mode": "heat"}, "table": {"top": 5}}``.
+    pins : dict of str to (Explanation, str), optional
+        Explanations pinned as ``"A"`` and ``"B"``, with a label for each.
+
+    Attributes
+    ----------
+    explanation : Explanation
+        What is shown now; observable.
+    view : dict
+        Settings of the views, both ways.
+    """
+
+    _esm = packed()
+    _css = css()
+    explanation = traitlets.Any()
+    spec = traitlets.Dict().tag(sync=True)
+    data = traitlets.Bytes().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+    pins = traitlets.Dict().tag(sync=True)
+    data_a = traitlets.Bytes().tag(sync=True)
+    data_b = traitlets.Bytes().tag(sync=True)
+    static_class = traitlets.Unicode().tag(sync=True)
+
+    def __init__(
+        self,
+        explanation: Explanation,
+        origin: Origin | None = None,
+        view: Mapping[str, Any] | None = None,
+        pins: Mapping[str, tuple[Explanation, str]] | None = None,
+        **traits: Any,
+    ) -> None:
+        self._origin = origin
+        self._original = (explanation, origin)
+        self._unedited: Explanation | None = None
+        self._edits: list[Edit] = []
+        self._runs: list[dict[str, Any]] = []
+        self._runs_of: Any = None
+        self._lock = threading.RLock()
+        self._worker = Worker(self._report, self._finish)
+        pinned, bytes_of = {}, {"data_a": b"", "data_b": b""}
+        for key, (one, label) in (pins or {}).items():
+            spec, bytes_of[f"data_{key.lower()}"] = payload(one, [0])
+            pinned[key] = {"spec": spec, "label": label}
+        state = self._state(explanation, origin)
+        super().__init__(explanation=explanation, view=dict(view or {}), pins=pinned, **state, **bytes_of, **traits)
+        self.on_msg(self._heard)
+
+    @traitlets.observe("explanation")
+    def _replaced(self, change: Any) -> None:
+        if change["old"] is traitlets.Undefined or change["old"] is None:
+            return
+        with self._lock:
+            state = self._state(self.explanation, self._origin)
+            with self.hold_sync():
+                for name, value in state.items():
+                    setattr(self, name, value)
+            self._send_live()
+            self._send_full([0])
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for what was asked for to be there; tell whether it is."""
+        return self._worker.join(timeout)
+
+    def close(self) -> None:
+        """Stop what is running, and take the widget away."""
+        self._worker.cancel()
+        super().close()
+
+    def explain(self, **changes: Any) -> None:
+        """Explain the shown sample again with changed options, in the background; see `wait`.
+
+        Parameters
+        ----------
+        **changes
+            Options of `IntegratedGradients.explain`; None leaves one out.
+        """
+        self._ask(0, changes, [])
+
+    def edit(self, edits: Mapping[int, Any]) -> None:
+        """Explain again with other values of scalar features, given by their position; see `wait`."""
+        self._ask(0, {}, list(edits.items()))
+
+    def cancel(self) -> None:
+        """Stop the running explanation; its partial result is shown as such."""
+        self._worker.cancel()
+
+    def reset(self) -> None:
+        """Show the original again."""
+        self._worker.cancel()
+        self._edits, self._unedited = [], None
+        explanation, self._origin = self._original
+        self.explanation = explanation
+
+    # --- from the browser
+
+    def _heard(self, _widget: Any, message: Any, _buffers: Any) -> None:
+        try:
+            self._answer(message if isinstance(message, dict) else {})
+        except Exception as error:  # a mistake in a message must not end the comm, and the user has to see it
+            self.send({"type": "error", "text": _sentence(error)})
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        kind, n = message.get("type"), int(message.get("n") or 0)
+        if kind == "hello":
+            self._send_live()
+            self._send_full([0])
+        elif kind == "want":
+            self._send_full([int(number) for number in message["paths"]])
+        elif kind == "explain":
+            self._ask(n, message["options"], [])
+        elif kind == "edit":
+            self._ask(n, {}, [(int(place), value) for place, value in message["edits"]])
+        elif kind == "text":
+            self._ask(n, {}, [], (str(message["leaf"]), str(message["text"])))
+        elif kind == "cancel":
+            self.cancel()
+        elif kind == "reset":
+            self.reset()
+        elif kind == "page":
+            self.send({"type": "file", "name": "explanation.html", "mime": "text/html", "text": self.page()})
+
+    def page(self) -> str:
+        """Return what is shown as one page that works offline."""
+        return page(self.explanation, self.spec.get("code", ""), dict(self.view))
+
+    # --- to the browser
+
+    def _state(self, explanation: Explanation, origin: Origin | None) -> dict[str, Any]:
+        spec, content = payload(explanation, before=self._unedited)
+        spec["id"] = secrets.token_hex(8)
+        spec["runs"] = self._noted(explanation)
+        spec["changed"] = self._changed(explanation, origin)
+        if origin is not None:
+            spec["code"] = origin.code()
+        return {"spec": spec, "data": content}
+
+    def _noted(self, e: Explanation) -> list[dict[str, Any]]:
+        """Add this run to those of the same question: what was really evaluated, and how well."""
+        known = {} if self._origin is None else self._origin.options
+        question = repr([self._edits, len(e), [(k, str(v)) for k, v in known.items() if k not in ACCURACY]])
+        if question != self._runs_of:
+            self._runs, self._runs_of = [], question
+        names = ("n_evals", "deltas", "error")
+        rows = [
+            {"n": n, "evals": int(spent), "gap": float(gap), "error": float(error)}
+            for n, (spent, gap, error) in enumerate(
+                zip(*(getattr(e, name).ravel()[:50] for name in names), strict=True)
+            )
+            if np.isfinite(gap) and np.isfinite(error)
+        ]
+        self._runs = [row for row in self._runs if row not in rows] + rows
+        return list(self._runs)
+
+    def _changed(self, e: Explanation, origin: Origin | None) -> str:
+        """Say in words what differs from the original."""
+        parts = [f"{_feature(e, place)} = {value}" for place, value in self._edits]
+        first = self._original[1]
+        if origin is not None and first is not None:
+            now, then = origin.shown(), first.shown()
+            parts += [f"{name} {now[name] or 'as usual'}" for name in now if now[name] != then[name]]
+        return f"what if: {', '.join(parts)}" if self._edits else ", ".join(parts)
+
+    def _send_live(self) -> None:
+        live: dict[str, Any] = {"model": False, "edit": False, "texts": []}
+        if self._origin is not None:
+            names = self.explanation.output_names
+            live |= {"model": True, "edit": True, "options": self._origin.shown(), **self._origin.choices(names)}
+            live["texts"] = (
+                [] if self._origin.edit_text is None else [leaf.name or "text" for leaf in self.explanation.leaves()]
+            )
+        self.send({"type": "live", "live": live})
+
+    def _send_full(self, paths: list[int]) -> None:
+        spec, content = payload(self.explanation, paths, full=True, before=self._unedited)
+        self.send({"type": "full", "id": self.spec["id"], "paths": spec["paths"]}, buffers=[content])
+
+    # --- asking the model
+
+    def _ask(self, n: int, changes: Mapping[str, Any], edits: list[Edit], text: tuple[str, str] | None = None) -> None:
+        if self._origin is None:
+            raise InputError("expected a widget with its model: exp.widget(model), or %ig_explain")
+        e: Explanation = self.explanation
+        i = n // (1 if e.values.ndim == 1 else e.values.shape[1])
+        origin = self._origin.of_sample(i, len(e)).with_options(changes, e.output_names).edited(edits)
+        if text is not None and origin.edit_text is not None:
+            origin = replace(origin, x=origin.edit_text(origin.x, *text))
+        names = {"output_names": e.output_names, "feature_names": e.feature_names}
+        if text is not None or "layer" in changes:  # other features
+            names.pop("feature_names")
+        names = {name: given for name, given in names.items() if given is not None and name not in origin.options}
+        kept = [edit for edit in self._edits if edit[0] not in dict(edits)] + edits
+        unedited = (self._unedited if self._edits else e[i]) if kept and not changes and text is None else None
+
+        def job(*, progress: Callable[[int, int], None], cancel: threading.Event) -> Any:
+            return origin.explain(progress=progress, cancel=cancel, **names), origin, kept, unedited
+
+        self.send({"type": "error", "text": ""})
+        self._worker.submit(job)
+
+    def _report(self, running: bool, done: int, total: int, calls: int, seconds: float) -> None:
+        message = {"running": running, "done": int(done), "total": int(total), "calls": calls, "seconds": seconds}
+        self.send({"type": "progress", **message})
+
+    def _finish(self, result: Any, error: BaseException | None, _job: Any) -> None:
+        if error is not None:
+            self.send({"type": "error", "text": _sentence(error)})
+            return
+        explanation, origin, edits, unedited = result
+        if not any(np.isfinite(leaf.attributions).any() for leaf in explanation.leaves()):
+            self.send({"type": "error", "text": "stopped before anything was known; the last result stays"})
+            return
+        with self._lock:
+            self._origin, self._edits, self._unedited = origin, edits, unedited
+            remember(explanation, origin)
+            self.explanation = explanation
+
+
+def widget(explanation: Explanation, model: Any = None, x: Any = None, **options: Any) -> ExplanationWidget:
+    """See `Explanation.widget`."""
+    origin = origin_of(explanation)
+    if model is not None:
+        if explanation.meta.get("layer") is not None and x is None:
+            raise InputError("expected x= as well: the explanation is of a layer, and does not hold the model's input")
+        explainer = model if isinstance(model, IntegratedGradients) else IntegratedGradients(model)
+        origin = Origin(explainer, explanation.inputs if x is None else x, {**_options_of(explanation), **options})
+    elif options:
+        raise InputTypeError(f"expected model= with the options {', '.join(options)}: they are for asking it again")
+    return ExplanationWidget(explanation, origin)
+
+
+def compare(one: Explanation, other: Explanation, labels: tuple[str, str] = ("A", "B")) -> ExplanationWidget:
+    """See `Explanation.compare`."""
+    if not isinstance(other, Explanation):
+        raise InputTypeError(f"expected another Explanation to compare with; got {type(other).__name__}")
+    if not len(one) or not len(other):
+        raise InputError("expected two explanations of at least one sample each")
+    return ExplanationWidget(one, origin_of(one), pins={"A": (one, labels[0]), "B": (other, labels[1])})
+
+
+def _options_of(explanation: Explanation) -> dict[str, Any]:
+    """Recover the options that an explanation remembers."""
+    meta, found = explanation.meta, {}
+    if explanation.targets is not None:
+        targets = explanation.targets
+        found["target"] = int(targets.ravel()[0]) if targets.size == 1 else targets if targets.ndim == 1 else None
+    if meta.get("n_steps"):
+        found |= {"method": meta["method"], "n_steps": meta["n_steps"]}
+    if meta.get("value") not in (None, "output"):
+        found["value"] = meta["value"]
+    if meta.get("n_baselines", 1) == 1 and any(np.any(leaf.baselines) for leaf in explanation.leaves()):
+        found["baselines"] = explanation.baselines
+    return {"rtol": meta.get("rtol") or 0.01} | {name: value for name, value in found.items() if value is not None}
+
+
+def _feature(explanation: Explanation, place: int) -> str:
+    return feature_labels(explanation)[place]
+
+
+def _sentence(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text if isinstance(error, (InputError, InputTypeError)) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,238 @@
+"""An Explanation as a browser takes it: JSON for words and small numbers, bytes for arrays.
+
+The saved form is small: heat maps as one signed byte per pixel of at most 224 x 224. The full form, which is sent
+while a kernel is there, holds every attribution, input and baseline as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pyig.explanation import Explanation
+from pyig.explanation.arrays import Leaf
+from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label
+from pyig.explanation.verdict import percent, status
+from pyig.tree import flatten
+from pyig.views.advice import advice
+from pyig.views.packing import Array, Packer
+from pyig.views.png import encode
+from pyig.views.raster import few_colours, per_pixel, shrink, visible
+from pyig.views.tabs import Tab, tabs_of
+from pyig.views.words import equation
+
+VERSION = 1
+SAVED_SIDE = 224  # pixels
+SAVED_BYTES = 160_000  # of all paths; those beyond are sent when they are asked for
+PICTURE_BYTES = 60_000
+FULL_BYTES = 24_000_000
+POINTS = 400  # of a path, in a chart
+MOST_PATHS = 500
+
+
+def payload(
+    explanation: Explanation,
+    paths: Sequence[int] | None = None,
+    full: bool = False,
+    before: Explanation | None = None,
+) -> tuple[dict[str, Any], bytes]:
+    """Return what a browser needs to show an explanation.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        What to show.
+    paths : list of int, optional
+        Numbers of the paths (sample and target, in C order) whose arrays are wanted; all that fit, by default.
+    full : bool
+        Send arrays as they are, instead of the small saved form.
+    before : Explanation, optional
+        One of the same features, whose bars stay as outlines.
+
+    Returns
+    -------
+    spec : dict
+        JSON data; numbers that are not finite are None.
+    content : bytes
+        The arrays that ``spec["paths"][...]["arrays"]`` names.
+    """
+    tabs, packer = tabs_of(explanation), Packer()
+    count = min(explanation.values.size, MOST_PATHS)
+    described = []
+    for number in range(count):
+        entry = _path(explanation, number)
+        if paths is not None and number not in paths:
+            continue
+        if paths is not None or number == 0 or packer.size < SAVED_BYTES:
+            own = Packer()
+            entry["tabs"] = _arrays(own, explanation, number, tabs, full)
+            if before is not None:
+                _add_before(own, before, explanation, number, tabs)
+            # The first path is always there; another only where it fits as well.
+            if paths is not None or number == 0 or packer.size + own.size <= SAVED_BYTES:
+                packer.take(own)
+                entry["arrays"] = packer.table[-len(own.table) :]
+        described.append(entry)
+    spec = {
+        "v": VERSION,
+        "title": explanation.meta.get("model") or "",
+        "verdict": explanation.verdict(),
+        "tabs": [_tab(explanation, tab) for tab in tabs],
+        "paths": described,
+        "more": explanation.values.size - count,
+        "how": _how(explanation),
+        "rtol": explanation.meta.get("rtol"),
+    }
+    return spec, packer.content()
+
+
+def _path(e: Explanation, number: int) -> dict[str, Any]:
+    """Describe one path in words and numbers."""
+    k = 1 if e.values.ndim == 1 else e.values.shape[1]
+    i, j = divmod(number, k)
+    error_share, gap_share = (float(a.ravel()[number]) for a in (e.relative_error, e.relative_gap))
+    return {
+        "n": number,
+        "sample": str(sample_labels(e)[i]),
+        "target": target_label(e, i, j),
+        "index": None if e.targets is None else int(e.targets.ravel()[number]),
+        "F": finite(e.values.ravel()[number]),
+        "F0": finite(e.baseline_values.ravel()[number]),
+        "gap": finite(e.deltas.ravel()[number]),
+        "error": finite(e.error.ravel()[number]),
+        "evals": int(e.n_evals.ravel()[number]),
+        "state": status(e)[number],
+        "equation": equation(e, i, j),
+        "shares": ["unknown" if math.isnan(share) else percent(share) for share in (error_share, gap_share)],
+        "advice": [{"text": a.text, "options": a.options} for a in advice(e, i, j)],
+    }
+
+
+def _tab(e: Explanation, tab: Tab) -> dict[str, Any]:
+    """Describe one tab: what is the same for all paths."""
+    leaves = [e.leaves()[position] for position in tab.leaves]
+    described: dict[str, Any] = {"kind": tab.kind, "name": tab.name}
+    if tab.kind == "table":
+        labels, starts = feature_labels(e), _starts(e)
+        described["names"] = [labels[c] for p in tab.leaves for c in range(starts[p], starts[p + 1])]
+        described["types"] = "".join(leaf.inputs.dtype.kind * _size(leaf) for leaf in leaves)
+        described["places"] = [[starts[p], starts[p + 1]] for p in tab.leaves]
+    elif tab.kind == "image":
+        shape = leaves[0].inputs.shape[1:]
+        described |= {"layout": tab.layout, "shape": list(shape), "place": _starts(e)[tab.leaves[0]]}
+    elif tab.kind == "series":
+        described["shape"] = list(leaves[0].inputs.shape[1:])
+    else:
+        described["place"] = _starts(e)[tab.leaves[0]]
+    return described
+
+
+def _arrays(packer: Packer, e: Explanation, number: int, tabs: list[Tab], full: bool) -> list[dict[str, Any]]:
+    """Add the arrays of one path, and return what of it goes as JSON, tab by tab."""
+    k = 1 if e.values.ndim == 1 else e.values.shape[1]
+    i, j = divmod(number, k)
+    _add_record(packer, e, i, j)
+    words = []
+    for t, tab in enumerate(tabs):
+        leaves = [e.leaves()[position] for position in tab.leaves]
+        phi = [leaf.attributions[i] if e.values.ndim == 1 else leaf.attributions[i, j] for leaf in leaves]
+        entry: dict[str, Any] = {}
+        if tab.kind == "image":
+            _add_image(packer, f"{t}", leaves[0], phi[0], i, tab.layout, full)
+        else:
+            packer.add(f"{t}.phi", np.concatenate([np.ravel(part) for part in phi]), "f8")
+            spread = _spread(e, tab, i, j)
+            if spread is not None:
+                packer.add(f"{t}.se", spread, "f8")
+            for name, ends in (
+                ("x", [leaf.inputs[i] for leaf in leaves]),
+                ("x0", [leaf.baselines[i] for leaf in leaves]),
+            ):
+                if all(end.dtype.kind in "fiub" for end in ends):
+                    packer.add(f"{t}.{name}", np.concatenate([np.ravel(end) for end in ends]), "f8")
+                else:
+                    entry[name] = [_cell(value) for end in ends for value in np.ravel(end).tolist()]
+        words.append(entry)
+    return words
+
+
+def _add_before(packer: Packer, before: Explanation, e: Explanation, number: int, tabs: list[Tab]) -> None:
+    if before.values.shape != e.values.shape or tabs_of(before) != tabs:
+        return
+    phi = flat_columns(before)[0].reshape(e.values.size, -1)[number]
+    starts = _starts(e)
+    for t, tab in enumerate(tabs):
+        if tab.kind == "table":
+            packer.add(f"{t}.before", np.concatenate([phi[starts[p] : starts[p + 1]] for p in tab.leaves]), "f8")
+
+
+def _add_record(packer: Packer, e: Explanation, i: int, j: int) -> None:
+    """Add F along the path and the running sum of the quadrature, thinned to what a chart can show."""
+    path = e.path(i, j)
+    reached = np.cumsum(np.nan_to_num(path.weights))
+    total = np.cumsum(np.nan_to_num(path.weights * path.slopes))
+    table = np.stack([path.alphas, path.values, path.slopes, path.weights, reached, total])
+    keep = np.unique(np.linspace(0, table.shape[1] - 1, min(POINTS, table.shape[1])).round().astype(int))
+    packer.add("path", table[:, keep], "f8")
+
+
+def _add_image(packer: Packer, t: str, leaf: Leaf, phi: Array, i: int, layout: str, full: bool) -> None:
+    """Add heat map and pictures; in full also every channel, for the values under the cursor."""
+    pixels = per_pixel(phi, layout)
+    shown, start = visible(leaf.inputs[i], layout), visible(leaf.baselines[i], layout, like=leaf.inputs[i])
+    if full and phi.nbytes <= FULL_BYTES:
+        packer.add(f"{t}.phi", pixels, "f4")
+        for name, array in (("x", leaf.inputs[i]), ("x0", leaf.baselines[i]), ("parts", phi)):
+            if layout != "hw" or name != "parts":
+                packer.add(f"{t}.{name}", array, "f4")
+    else:
+        factor = -(-max(pixels.shape) // SAVED_SIDE)
+        packer.add(f"{t}.phi", shrink(pixels, factor), "q1")
+        shown, start = (np.rint(shrink(picture, factor)).astype(np.uint8) for picture in (shown, start))
+    for name, picture in (("pic", shown), ("pic0", start)):
+        if picture.size and (picture == picture[:1, :1]).all():
+            picture = picture[:1, :1]  # one pixel stands for a picture of one colour
+        file = encode(picture)
+        if not full and len(file) > PICTURE_BYTES and picture.ndim == 3:
+            file = encode(*few_colours(picture))
+        packer.add_png(f"{t}.{name}", file)
+
+
+def _spread(e: Explanation, tab: Tab, i: int, j: int) -> Array | None:
+    if e.standard_error is None:
+        return None
+    leaves = flatten(e.standard_error)[0]
+    parts = [leaves[p][i] if e.values.ndim == 1 else leaves[p][i, j] for p in tab.leaves]
+    return np.concatenate([np.ravel(part) for part in parts])
+
+
+def _how(e: Explanation) -> list[list[str]]:
+    """List how the result was made, for people."""
+    known = ("method", "n_steps", "rtol", "max_evals", "value", "backend", "device", "layer", "n_baselines", "seconds")
+    rows = [[key, str(e.meta[key])] for key in known if e.meta.get(key) is not None]
+    rows += [["versions", ", ".join(f"{k} {v}" for k, v in (e.meta.get("versions") or {}).items())]]
+    return rows + [["note", str(note)] for note in e.meta.get("notes") or []]
+
+
+def _starts(e: Explanation) -> list[int]:
+    """Return where each leaf begins among the scalar features of a sample, and where the last one ends."""
+    return [0, *np.cumsum([_size(leaf) for leaf in e.leaves()]).tolist()]
+
+
+def _size(leaf: Leaf) -> int:
+    return math.prod(leaf.inputs.shape[1:])
+
+
+def finite(value: Any) -> float | None:
+    """Return a float for JSON, which knows neither NaN nor infinity."""
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (bool, str)):
+        return value
+    return finite(value) if isinstance(value, (int, float)) else str(value)
