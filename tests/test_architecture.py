@@ -68,6 +68,7 @@ DOORS: dict[str, list[str]] = {  # heavy package -> the files that may import it
     "explainable_ai_sdk": ["artifacts/*"],
     "h5py": ["artifacts/*"],
     "pyarrow": ["scale/*"],
+    "safetensors": ["artifacts/torch*.py"],
     "matplotlib": ["views/*", "compat/captum/visualization/*"],  # faces of another library draw as it does
     "PIL": ["views/*"],
     "IPython": ["jupyter/*"],

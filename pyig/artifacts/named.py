@@ -144,6 +144,11 @@ class NamedArtifact:
         """What a row must have; a vector input whose columns were not named counts as one."""
         return self._table.columns
 
+    @property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The columns that were named for vector inputs."""
+        return self._table.given
+
     @cached_property
     def outputs(self) -> tuple[str, ...]:
         """Names of the outputs: those that were given, else ``name`` or ``name[0]``, ``name[1]`` of the tensor."""

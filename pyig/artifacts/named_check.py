@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ def check(artifact: Any, source: Any, rows: Table | None) -> Iterator[Problem]:
     rows : Table, optional
     """
     where = "rows" if rows is not None else "invented rows"
-    rows = invented(source.inputs) if rows is None else _few(rows)
+    rows = _by_column(invented(source.inputs), artifact.groups) if rows is None else _few(rows)
     try:
         outputs = artifact.predict(rows)
     except PyigError as error:
@@ -70,6 +70,15 @@ def invented(inputs: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
         found[name] = value if shape else value[0]
         if not shape:
             found[name] = np.full(_ROWS, value.ravel()[0])
+    return found
+
+
+def _by_column(rows: Mapping[str, NDArray[Any]], groups: Mapping[str, Sequence[str]]) -> dict[str, NDArray[Any]]:
+    """Return the rows as a table has them: the columns of a vector input one by one."""
+    found = {name: values for name, values in rows.items() if name not in groups}
+    for name, group in groups.items():
+        values = rows[name].reshape(len(rows[name]), -1)
+        found |= {column: values[:, place % values.shape[1]] for place, column in enumerate(group)}
     return found
 
 

@@ -1,0 +1,382 @@
+"""torch files as artifacts: weights with a factory, exported programs, TorchScript, and nothing that runs unasked."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import pyig
+from pyig import artifacts
+from pyig.errors import InputError, InputTypeError, ModelError
+
+ROWS = pd.DataFrame({"age": [63.0, 41.0, 56.0], "chol": [2.3, 2.0, 2.4], "oldpeak": [2.3, 1.4, 0.8]})
+ROWS["age"] /= 50
+
+
+class Net(nn.Module):
+    def __init__(self, width: int = 5) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.drop, self.last = nn.Linear(3, width), nn.Dropout(0.5), nn.Linear(width, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.last(self.drop(torch.tanh(self.first(x))))
+        return out
+
+
+class Mixed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.last = nn.Embedding(7, 4), nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.last(torch.tanh(self.table(ids) * x) * mask[:, None])
+        return out
+
+
+class Tokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding, self.last = nn.Embedding(9, 4), nn.Linear(4, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.last(torch.tanh(self.embedding(ids)).mean(1))
+        return out
+
+
+def export(model: nn.Module, inputs: tuple[Any, ...], path: Path, dynamic: bool = True) -> Path:
+    shapes = tuple({0: torch.export.Dim.AUTO} for _ in inputs) if dynamic else None
+    torch.export.save(torch.export.export(model.eval(), inputs, dynamic_shapes=shapes), str(path))
+    return path
+
+
+def script(model: nn.Module, path: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(model.eval()), str(path))
+    return path
+
+
+def weights(path: Path, wrap: Callable[[dict[str, Any]], Any] = lambda found: found) -> Path:
+    torch.save(wrap(Net().state_dict()), path)
+    return path
+
+
+def safe(path: Path) -> Path:
+    save_file(Net().state_dict(), str(path))
+    return path
+
+
+FILES: dict[str, tuple[Callable[[Path], Path], dict[str, Any], str]] = {
+    "weights": (lambda at: weights(at / "net.pt"), {"factory": Net}, "state_dict"),
+    "checkpoint": (
+        lambda at: weights(at / "net.pth", lambda found: {"epoch": 3, "model_state_dict": found}),
+        {"factory": Net},
+        "state_dict",
+    ),
+    "parallel": (
+        lambda at: weights(at / "net.pt", lambda found: {f"module.{k}": v for k, v in found.items()}),
+        {"factory": Net},
+        "state_dict",
+    ),
+    "safetensors": (lambda at: safe(at / "net.safetensors"), {"factory": Net}, "safetensors"),
+    "exported": (lambda at: export(Net(), (torch.rand(4, 3),), at / "net.pt2"), {}, "torch.export"),
+    "exported for 2 rows": (lambda at: export(Net(), (torch.rand(2, 3),), at / "net.pt2", False), {}, "torch.export"),
+    "exported for 8 rows": (lambda at: export(Net(), (torch.rand(8, 3),), at / "net.pt2", False), {}, "torch.export"),
+    "scripted": (lambda at: script(Net(), at / "net.ts"), {}, "TorchScript"),
+    "scripted .pt": (lambda at: script(Net(), at / "net.pt"), {}, "TorchScript"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_gives_what_its_module_gives(name: str, tmp_path: Path) -> None:
+    make, options, kind = FILES[name]
+    artifact = artifacts.load(make(tmp_path), columns=list(ROWS), output_names=["well", "ill"], **options)
+    assert artifact.kind == "torch"
+    assert artifact.columns == tuple(ROWS)
+    assert artifact.outputs == ("well", "ill")
+    x = torch.tensor(ROWS.to_numpy(), dtype=torch.float32)
+    model = Net().eval()
+    np.testing.assert_allclose(artifact.predict(ROWS), model(x).detach(), rtol=1e-5, atol=1e-6)
+    wanted = pyig.IntegratedGradients(model).explain(x, target=1, n_steps=20)
+    for target in (1, "ill"):
+        found = artifact.explain(ROWS, target, n_steps=20)
+        assert list(found.attributions) == list(ROWS)
+        stacked = np.stack(list(found.attributions.values()), axis=1)
+        np.testing.assert_allclose(stacked, wanted.attributions, rtol=0, atol=1e-6)
+    about = artifact.describe()
+    assert json.loads(json.dumps(about)) == about
+    assert about["format"] == kind
+    assert about["differentiable"] == ["x"]
+    assert list(artifact.problems()) == []
+    assert list(artifact.problems(ROWS)) == []
+
+
+def test_a_table_with_as_many_columns_as_the_first_layer_needs_no_names(tmp_path: Path) -> None:
+    artifact = artifacts.load(weights(tmp_path / "net.pt"), factory=Net)
+    found = artifact.explain(ROWS, 0, n_steps=5)
+    assert list(found.attributions) == list(ROWS)
+    alone = artifact.explain(ROWS.to_numpy(), 0, n_steps=5)
+    np.testing.assert_allclose(alone.attributions["x"][:, 1], found.attributions["chol"], rtol=0, atol=1e-6)
+
+
+def test_baselines_are_in_the_users_words(tmp_path: Path) -> None:
+    artifact = artifacts.load(weights(tmp_path / "net.pt"), factory=Net, columns=list(ROWS))
+    found = artifact.explain(ROWS, 0, baselines={"age": 1.0, "chol": 2.2}, n_steps=20)
+    start = torch.tensor([[1.0, 2.2, 0.0]])
+    x = torch.tensor(ROWS.to_numpy(), dtype=torch.float32)
+    wanted = pyig.IntegratedGradients(Net().eval()).explain(x, start, 0, n_steps=20)
+    np.testing.assert_allclose(found.attributions["age"], wanted.attributions[:, 0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.baselines["age"], 1.0)
+
+
+@pytest.mark.parametrize("how", ["weights", "exported"])
+def test_integers_and_booleans_are_held_fixed(how: str, tmp_path: Path) -> None:
+    x, ids, mask = torch.rand(4, 1), torch.tensor([1, 2, 3, 6]), torch.tensor([True, True, False, True])
+    rows = {"x": x[:, 0].numpy(), "ids": ids.numpy(), "mask": mask.numpy()}
+    if how == "weights":
+        torch.save(Mixed().state_dict(), tmp_path / "m.pt")
+        inputs = {"x": ("float32", [1]), "ids": ("int64", []), "mask": ("bool", [])}
+        artifact = artifacts.load(tmp_path / "m.pt", factory=Mixed, inputs=inputs)
+    else:
+        artifact = artifacts.load(export(Mixed(), (x, ids, mask), tmp_path / "m.pt2"))
+    found = artifact.explain(rows)
+    model = Mixed().eval()
+    rise = model(x, ids, mask) - model(x * 0, ids, mask)
+    np.testing.assert_allclose(found.attributions["x"].ravel(), rise[:, 0].detach(), rtol=0, atol=1e-4)
+    np.testing.assert_array_equal(found.attributions["ids"], 0)
+    assert "held fixed, so without attribution: ids, mask" in found.meta["notes"]
+    assert artifact.describe()["fixed"] == ["ids", "mask"]
+
+
+def test_token_ids_are_explained_at_the_embedding(tmp_path: Path) -> None:
+    torch.save(Tokens().state_dict(), tmp_path / "t.pt")
+    inputs = {"ids": ("int64", [None])}
+    rows = {"ids": np.array([[1, 2, 3], [4, 5, 0]])}
+    plain = artifacts.load(tmp_path / "t.pt", factory=Tokens, inputs=inputs)
+    with pytest.raises(ModelError, match="layer='embedding'"):
+        plain.explain(rows, 0)
+    assert "Name the layer" in str(next(iter(plain.problems(rows))))
+    artifact = artifacts.load(tmp_path / "t.pt", factory=Tokens, inputs=inputs, layer="embedding")
+    found = artifact.explain(rows, 0)
+    model = Tokens().eval()
+    wanted = pyig.IntegratedGradients(model).explain(torch.from_numpy(rows["ids"]), target=0, layer=model.embedding)
+    np.testing.assert_allclose(found.attributions["ids"], wanted.attributions.sum(-1), rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(found.inputs["ids"], rows["ids"])
+
+
+# --- what does not fit ---------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("options", "kind", "words"),
+    [
+        ({}, InputError, "expected factory=, which makes the module of the weights"),
+        ({"factory": lambda: Net(6)}, ModelError, "first.weight: copying a param with shape"),
+        ({"factory": nn.Identity}, ModelError, r"Unexpected key"),
+        ({"factory": lambda: 3}, InputTypeError, "torch.nn.Module; got int"),
+        ({"factory": 3}, InputTypeError, "function without arguments; got int"),
+        ({"factory": "torch.nn:Identity"}, InputError, "trust=True"),
+        ({"factory": Net, "colums": ["a"]}, InputError, "did you mean 'columns'"),
+        ({"factory": Net, "columns": ["a", "b"]}, InputError, "expected 3 columns"),
+    ],
+)
+def test_refused_at_the_door(options: dict[str, Any], kind: type[Exception], words: str, tmp_path: Path) -> None:
+    with pytest.raises(kind, match=words):
+        artifacts.load(weights(tmp_path / "net.pt"), **options)
+
+
+def test_a_factory_by_name_is_an_import_that_must_be_allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_nets.py").write_text("import test_torch_file\ndef make():\n    return test_torch_file.Net()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = weights(tmp_path / "net.pt")
+    assert artifacts.load(path, factory="own_nets:make", trust=True).predict(ROWS.to_numpy()).shape == (3, 2)
+    with pytest.raises(InputError, match=r"package\.module:function"):
+        artifacts.load(path, factory="own_nets", trust=True)
+
+
+def test_files_that_are_something_else(tmp_path: Path) -> None:
+    for name in ("a.pt", "a.pt2", "a.ts", "a.safetensors"):
+        (tmp_path / name).write_bytes(b"hello")
+        with pytest.raises(InputError):
+            artifacts.load(tmp_path / name, factory=Net)
+    torch.save({"epoch": 3}, tmp_path / "b.pt")
+    with pytest.raises(InputError, match=r"tensors by name.*'epoch'"):
+        artifacts.load(tmp_path / "b.pt", factory=Net)
+
+
+# --- what runs unasked: nothing ------------------------------------------------------------------------------------
+class Bomb:
+    """Creates a folder when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+def repacked(source: Path, target: Path, change: Callable[[str, bytes], bytes | None], **new: bytes) -> Path:
+    """Copy an archive; `change` gives the new content of each file, and `new` adds some."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as made:
+        root = old.namelist()[0].partition("/")[0]
+        for name in old.namelist():
+            content = change(name.partition("/")[2], old.read(name))
+            if content is not None:
+                made.writestr(name, content)
+        for name, content in new.items():
+            made.writestr(f"{root}/{name}", content)
+    return target
+
+
+def with_sample(bomb: bytes) -> Callable[[str, bytes], bytes]:
+    return lambda name, content: bomb if name == "data/sample_inputs/model.pt" else content
+
+
+def with_weight(bomb: bytes) -> Callable[[str, bytes], bytes]:
+    def change(name: str, content: bytes) -> bytes:
+        if name.endswith("weights_config.json"):
+            config = json.loads(content)
+            for entry in config["config"].values():
+                entry["use_pickle"] = True
+            return json.dumps(config).encode()
+        return bomb if name.startswith("data/weights/weight_") else content
+
+    return change
+
+
+def with_text(old: str, new: str) -> Callable[[str, bytes], bytes]:
+    def change(name: str, content: bytes) -> bytes:
+        if name != "models/model.json":
+            return content
+        text = content.decode()
+        assert old in text
+        return text.replace(old, new).encode()
+
+    return change
+
+
+def bomb_of(marker: Path) -> bytes:
+    at = marker.with_suffix(".bomb")
+    torch.save((Bomb(marker),), at)
+    return at.read_bytes()
+
+
+def pickled(at: Path, marker: Path) -> Path:
+    torch.save(Bomb(marker), at / "a.pt")
+    return at / "a.pt"
+
+
+def plainly_pickled(at: Path, marker: Path) -> Path:
+    (at / "a.pt").write_bytes(pickle.dumps(Bomb(marker), protocol=2))
+    return at / "a.pt"
+
+
+def among_weights(at: Path, marker: Path) -> Path:
+    return weights(at / "a.pth", lambda found: {"state_dict": found, "args": Bomb(marker)})
+
+
+def in_program(change: Callable[[bytes], Callable[[str, bytes], bytes | None]]) -> Callable[[Path, Path], Path]:
+    def make(at: Path, marker: Path) -> Path:
+        good = export(Net(), (torch.rand(4, 3),), at / "good.pt2")
+        return repacked(good, at / "bad.pt2", change(bomb_of(marker)))
+
+    return make
+
+
+RUNS: dict[str, Callable[[Path, Path], Path]] = {
+    "pickle": pickled,
+    "old pickle": plainly_pickled,
+    "among weights": among_weights,
+    "sample inputs": in_program(with_sample),
+    "weights of a program": in_program(with_weight),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_payloads_do_not_run(name: str, tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    path = RUNS[name](tmp_path, marker)
+    with pytest.raises(InputError, match="trust=True"):
+        artifacts.load(path, factory=Net)
+    assert not marker.exists()
+    # The opposite: each of them is a real payload, which a trusting reader sets off.
+    with suppress(Exception):
+        torch.export.load(str(path)) if path.suffix == ".pt2" else torch.load(path, weights_only=False)
+    assert marker.exists()
+
+
+def test_text_that_would_be_evaluated_is_refused(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    good = export(Net(), (torch.rand(4, 3),), tmp_path / "good.pt2")
+    assert artifacts.load(good).predict(ROWS.to_numpy()).shape == (3, 2)
+    symbol = json.loads(zipfile.ZipFile(good).read("good/models/model.json"))["range_constraints"]
+    (name,) = symbol
+    changes = {
+        "symbol": with_text(f"Symbol('{name}'", f"open('{marker}', 'w'), Symbol('{name}'"),
+        "operation": with_text("torch.ops.aten.tanh.default", "torch.hub.load"),
+        "attribute": with_text("torch.ops.aten.tanh.default", "torch.ops.aten.__class__.__init__"),
+        "files": with_text("torch.ops.aten.tanh.default", "torch.ops.aten.from_file.default"),
+        "structure": with_text("builtins.tuple", "collections.defaultdict"),
+    }
+    for number, change in enumerate(changes.values()):
+        bad = repacked(good, tmp_path / f"bad{number}.pt2", change)
+        with pytest.raises(InputError, match="may run code when it is opened"):
+            artifacts.load(bad)
+    for inner in ("data/constants/opaque_obj_0", "data/aotinductor/model/model.so"):
+        bad = repacked(good, tmp_path / "bad.pt2", lambda name, content: content, **{inner: b"x"})
+        with pytest.raises(InputError, match="may run code when it is opened"):
+            artifacts.load(bad)
+    assert not marker.exists()
+
+
+def test_guards_of_a_program_are_not_evaluated(tmp_path: Path) -> None:
+    marker = tmp_path / "marker"
+    good = export(Net(), (torch.rand(4, 3),), tmp_path / "good.pt2")
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != "models/model.json":
+            return content
+        model = json.loads(content)
+        model["guards_code"] = [f"open({str(marker)!r}, 'w') is not None"]
+        return json.dumps(model).encode()
+
+    bad = repacked(good, tmp_path / "bad.pt2", change)
+    artifacts.load(bad).explain(ROWS.to_numpy(), 0, n_steps=2)
+    assert not marker.exists()
+
+
+def test_scripts_that_touch_files_are_refused(tmp_path: Path) -> None:
+    class Writer(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            torch.save(x, "marker")
+            return x * 2
+
+    path = script(Writer(), tmp_path / "w.ts")
+    with pytest.raises(InputError, match=r"torch\.save"):
+        artifacts.load(path)
+    assert artifacts.load(path, trust=True).kind == "torch"
+
+
+def test_a_whole_module_is_opened_where_it_is_trusted(tmp_path: Path) -> None:
+    torch.save(Net(), tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"Net.*state_dict\(\).*trust=True"):
+        artifacts.load(tmp_path / "net.pt")
+    artifact = artifacts.load(tmp_path / "net.pt", trust=True)
+    assert artifact.describe()["format"] == "module"
+    assert artifact.explain(ROWS, 1, n_steps=5).meta["artifact"] == "torch"
+    assert not artifact.source.module.training  # type: ignore[attr-defined]
