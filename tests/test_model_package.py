@@ -14,6 +14,7 @@ from model_packages import AREA, write
 
 from pyig.artifacts import load
 from pyig.artifacts.package_file import PackageOpener
+from pyig.baselines import several
 from pyig.errors import InputError, InputTypeError, ModelError
 
 ROWS = pd.DataFrame({"width": [2.0, 3.0], "height": [5.0, 4.0]})
@@ -83,15 +84,25 @@ def test_nothing_of_a_package_stays_behind(tmp_path: Path) -> None:
     assert not [name for name in left if name.startswith(("helper_of_one", "late_helper", "fiddler", "_pyig_package"))]
 
 
-@pytest.mark.parametrize("source", ["raise ValueError('no')", "def get_model():\n    raise ValueError('no')"])
+@pytest.mark.parametrize(
+    "source", ["raise ValueError('no')", "def get_model():\n    raise ValueError('no')", "raise SystemExit('no')"]
+)
 def test_nor_after_an_exception(tmp_path: Path, source: str) -> None:
     path = list(sys.path)
     folder = write(tmp_path / "p", f"import fiddler, helper_of_two\n{source}\n")
     write(folder, "", "helper_of_two.py")
-    with pytest.raises(ModelError, match=r"package\.py of .* raised ValueError: no"):
+    with pytest.raises(ModelError, match=r"package\.py of .* raised (ValueError|SystemExit): no"):
         load(folder, trust=True)
     assert sys.path == path
     assert not [name for name in sys.modules if name.startswith(("fiddler", "helper_of_two", "_pyig_package"))]
+
+
+def test_a_package_changed_at_once_is_read_again(tmp_path: Path) -> None:
+    for number in "12":
+        folder = write(tmp_path / "p", f"from helper import N\n\ndef get_model():\n    return (N, {number})\n")
+        write(folder, f"N = {number}", "helper.py")
+        assert load(folder, trust=True).model == (int(number), int(number))
+    assert sorted(path.name for path in folder.iterdir()) == ["helper.py", "package.py"]
 
 
 def test_two_packages_with_modules_of_one_name(tmp_path: Path) -> None:
@@ -349,3 +360,36 @@ def test_a_projection_that_loses_is_a_problem(tmp_path: Path) -> None:
     """
     problems = found(with_method(tmp_path, extra))
     assert "keep the sum" in problems["error package.py: project_attributions"]
+
+
+# --- another baseline ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("baselines", "start"),
+    [
+        ({"width": 1, "height": 2}, 2.0),
+        (pd.DataFrame({"height": [2.0], "width": [1.0]}), 2.0),
+        (1.0, 1.0),
+        (np.array([1.0, 2.0], np.float32), 2.0),
+        ("zero", 0.0),
+        (several([{"width": 0, "height": 0}, {"width": 2, "height": 1}]), 1.0),
+        (several([0.0, 2.0]), 2.0),
+    ],
+)
+@pytest.mark.parametrize("compat", [None, "fiddler"])
+def test_a_baseline_of_the_call(tmp_path: Path, baselines: Any, start: float, compat: str | None) -> None:
+    e = area(tmp_path).explain(ROWS, baselines=baselines, compat=compat)
+    assert np.allclose(e.baseline_values, start)
+    assert np.allclose(sum(e.attributions.values()), e.values - start, rtol=0.01)
+
+
+def test_a_baseline_of_the_call_for_packages_with_their_own(tmp_path: Path) -> None:
+    artifact = load(write(tmp_path / "p", model_packages.LINEAR_SECOND), trust=True)
+    rows = {"a": [0.1], "b": [0.2], "c": [0.5]}
+    same = artifact.explain(rows, target=0, baselines=rows)
+    assert np.allclose(same.attributions["a"], 0)
+    with pytest.raises(InputError, match="as one row, a dict of columns, for a package of generation 2; got float"):
+        artifact.explain(rows, target=0, baselines=0.5)
+    with pytest.raises(InputError, match="1 or 1 rows; got 2"):
+        artifact.explain(rows, target=0, baselines={"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [1.0, 2.0]})

@@ -20,6 +20,7 @@ from pyig.artifacts.package_second import SecondGeneration
 from pyig.artifacts.package_steps import MOST, RULE, until_complete
 from pyig.artifacts.package_table import frame
 from pyig.artifacts.schema_file import Schemas
+from pyig.baselines import several
 from pyig.contracts import Ints
 from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
@@ -69,6 +70,7 @@ class PackageArtifact:
         rows: Table,
         target: Any = None,
         *,
+        baselines: Any = None,
         compat: str | None = None,
         max_allowed_error: float | None = None,
         max_steps: int = MOST,
@@ -81,6 +83,9 @@ class PackageArtifact:
         rows : DataFrame, dict of columns, or list of dicts
         target : optional
             As for `pyig.IntegratedGradients.explain`, or the name of an output.
+        baselines : optional
+            A row (dict or DataFrame of one) in the place of the package's own baseline; for a `ModelPackage` also
+            several of them (`pyig.several`), and what `pyig.IntegratedGradients.explain` takes.
         compat : {"fiddler"}, optional
             Take the published steps (20, 120, 220, ... nodes of the trapezoid rule, each time from the start) until
             the gap is at most `max_allowed_error` percent of F(x) - F(x').
@@ -100,7 +105,7 @@ class PackageArtifact:
         table = frame(rows, self.columns)
         limit = generation.limit if max_allowed_error is None else _limit(max_allowed_error)
         target = self._target(target)
-        encodings = generation.encode(table)
+        encodings = self._encoded(table, baselines)
         given = {**generation.options(), **({} if limit is None else {"rtol": min(limit / 100, 0.99)}), **options}
         if compat is None:
             explained = generation.integrate(encodings, target, given)
@@ -148,6 +153,33 @@ class PackageArtifact:
         if limit is None:
             return explain(np.arange(len(encodings.rows)), getattr(self.generation, "steps", 10))
         return until_complete(explain, len(encodings.rows), limit, most)
+
+    def _encoded(self, table: Table, baselines: Any) -> Encodings:
+        if baselines is None:
+            return self.generation.encode(table)
+        if isinstance(baselines, Mapping) or hasattr(baselines, "iloc"):
+            return self.generation.encode(table, self._start(baselines, len(table)))
+        if not isinstance(self.generation, OwnGeneration):
+            raise InputError(
+                f"expected baselines= as one row, a dict of columns, for a package of {self.generation.kind}; got "
+                f"{type(baselines).__qualname__}. Leave it out for the package's own"
+            )
+        if isinstance(baselines, several):
+            items = [
+                self.generation.encode(table, self._start(item, len(table))).baselines
+                if isinstance(item, Mapping)
+                else item
+                for item in baselines.items
+            ]
+            baselines = several(items)
+        return replace(self.generation.encode(table), baselines=baselines)
+
+    def _start(self, row: Any, count: int) -> Table:
+        """Return one row as often as there are rows to explain."""
+        found = frame(row, self.columns)
+        if len(found) not in (1, count):
+            raise InputError(f"expected baselines= of 1 or {count} rows; got {len(found)}")
+        return found if len(found) == count else found.iloc[[0] * count].reset_index(drop=True)
 
     def _target(self, target: Any) -> Any:
         """Return the index of an output given by name."""

@@ -47,23 +47,22 @@ class Encodings:
     def take(self, rows: Ints) -> Encodings:
         """Return some of the rows."""
 
-        def pick(array: Any) -> Any:
-            array = np.asarray(array)
-            return array if len(array) == 1 != len(self.rows) else array[rows]
-
         def few(table: Table) -> Table:
             return None if table is None else table.iloc[rows].reset_index(drop=True)
 
-        start = self.baselines
-        return Encodings(
-            few(self.rows),
-            tree.tree_map(pick, self.x),
-            start if start is None or np.isscalar(start) else tree.tree_map(pick, start),
-            few(self.transformed),
-            few(self.start),
-            self.keys,
-            self.ranks,
-        )
+        x = tree.tree_map(lambda leaf: np.asarray(leaf)[rows], self.x)
+        start = _some(self.baselines, self.x, rows)
+        return Encodings(few(self.rows), x, start, few(self.transformed), few(self.start), self.keys, self.ranks)
+
+
+def _some(start: Any, x: Any, rows: Ints) -> Any:
+    """Return the baselines of some rows; one that is the same for all stays as it is."""
+    if isinstance(start, Mapping) and isinstance(x, Mapping):
+        return {name: _some(part, x.get(name), rows) for name, part in start.items()}
+    shape = getattr(start, "shape", None)
+    if shape is not None and hasattr(x, "shape") and len(shape) == len(x.shape) and len(start) == len(x):
+        return np.asarray(start)[rows]
+    return start
 
 
 class Generation(Protocol):
@@ -80,8 +79,8 @@ class Generation(Protocol):
         """Return the outputs, (N, C)."""
         ...
 
-    def encode(self, rows: Table) -> Encodings:
-        """Encode rows, and their baselines."""
+    def encode(self, rows: Table, start: Table | None = None) -> Encodings:
+        """Encode rows, and their baselines: the package's own, or the rows given."""
         ...
 
     def integrate(self, encodings: Encodings, target: Any, options: Mapping[str, Any]) -> Explanation:

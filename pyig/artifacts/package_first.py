@@ -36,6 +36,10 @@ class Graph(Protocol):
         """Name the leaves that do not move."""
         ...
 
+    def differentiable(self) -> dict[str, str]:
+        """Return the tensor that gradients are taken to, by the name of the input."""
+        ...
+
 
 class FirstGeneration:
     """A package with `transform_input`, `generate_baseline`, `predict` and `project_attributions`."""
@@ -62,12 +66,13 @@ class FirstGeneration:
         with self._loaded.running("predict()"):
             return matrix(self._model.predict(rows), len(rows))
 
-    def encode(self, rows: Table) -> Encodings:
+    def encode(self, rows: Table, start: Table | None = None) -> Encodings:
         """Transform the rows, and encode them and their baseline."""
         with self._loaded.running("transform_input()"):
             transformed = _table(self._model.transform_input(rows), "transform_input")
         with self._loaded.running("generate_baseline()"):
-            start = _table(self._model.generate_baseline(rows), "generate_baseline")
+            find = self._model.generate_baseline if start is None else self._model.transform_input
+            start = _table(find(rows if start is None else start), "generate_baseline")
         if len(transformed) != len(rows) or len(start) not in (1, len(rows)):
             raise ModelError(
                 f"expected transform_input() to give {len(rows)} rows and generate_baseline() as many or 1; they give "
@@ -127,12 +132,11 @@ class FirstGeneration:
 
     def describe(self) -> dict[str, Any]:
         """Return what the package says of itself."""
-        mapping = getattr(self._model, "input_tensor_to_differentiable_layer_mapping", {}) or {}
         return {
             "outputs": list(self.outputs),
             "max_allowed_error": self.limit,
             "batch_size": getattr(self._model, "batch_size", None),
-            "differentiable": {name_of(key): name_of(value) for key, value in mapping.items()},
+            "differentiable": self.graph.differentiable(),
             "notes": list(self.graph.notes),
         }
 
@@ -180,6 +184,11 @@ class SavedModelGraph:
         left_out = [name for name in self._cut.encoded if mapping and name not in mapping]
         return (*left_out, *self._cut.fixed)
 
+    def differentiable(self) -> dict[str, str]:
+        """Return the tensor that gradients are taken to, by the name of the input."""
+        held = self.held()
+        return {name: tensor.tensor_name for name, tensor in self._cut.encoded.items() if name not in held}
+
 
 def _graph(model: Any) -> Graph:
     if isinstance(model, TFSavedModelWrapper):
@@ -207,11 +216,6 @@ def matrix(outputs: Any, rows: int) -> NDArray[Any]:
     if array.ndim == 0 or len(array) != rows:
         raise ModelError(f"expected predict() to give one row per row ({rows}); got shape {array.shape}")
     return array.reshape(rows, -1) if rows else array.reshape(0, 1)
-
-
-def name_of(key: Any) -> str:
-    """Name a key of a package: text, or a tensor."""
-    return key if isinstance(key, str) else str(getattr(key, "name", key))
 
 
 def _table(found: Any, method: str) -> Table:

@@ -68,6 +68,10 @@ class KerasGraph:
         """Name the inputs that no gradient is taken to."""
         return () if self._lone else tuple(name for name in self.model.names if name not in self._keys)
 
+    def differentiable(self) -> dict[str, str]:
+        """Return the tensor that gradients are taken to, by the name of the input."""
+        return {_name(key): name for name, key in self._keys.items()}
+
     def _feed(self, transformed: Table) -> dict[str, Any]:
         inputs = list(self._package.model.inputs)
         if callable(getattr(self._package, "get_feed_dict", None)):

@@ -54,17 +54,18 @@ class Loaded:
         Prints of the package go to stderr: stdout is the caller's.
         """
         with _lock, contextlib.redirect_stdout(sys.stderr):
-            before, path = dict(sys.modules), list(sys.path)
+            before, path, writes = dict(sys.modules), list(sys.path), sys.dont_write_bytecode
+            sys.dont_write_bytecode = True  # the folder stays as it is, and a file changed at once is read again
             sys.modules.update(self._modules)
             sys.path.insert(0, str(self.path))
             try:
                 yield
             except PyigError:
                 raise
-            except Exception as error:  # the package is anybody's code
+            except (Exception, SystemExit) as error:  # the package is anybody's code
                 raise ModelError(f"{what} of {str(self.path)!r} raised {type(error).__name__}: {error}") from error
             finally:
-                sys.path[:] = path
+                sys.path[:], sys.dont_write_bytecode = path, writes
                 self._put_back(before)
 
     def _start(self) -> Any:

@@ -65,14 +65,16 @@ class OwnGeneration:
             found = backend.to_numpy(backend.value(forward, inputs.leaves, []))
         return np.asarray(found).reshape(len(rows), -1)
 
-    def encode(self, rows: Table) -> Encodings:
+    def encode(self, rows: Table, start: Table | None = None) -> Encodings:
         """Return both ends of the paths."""
         x = self._input(rows)
+        if start is not None:
+            return Encodings(rows, x, self._input(start))
         with self._loaded.running("baselines()"):
-            start = self._package.baselines(rows)
-        if self._cut is not None and hasattr(start, "shape"):
-            start = self._cut_input(start)
-        return Encodings(rows, x, start)
+            found = self._package.baselines(rows)
+        if self._cut is not None and hasattr(found, "shape"):
+            found = self._cut_input(found)
+        return Encodings(rows, x, found)
 
     def integrate(self, encodings: Encodings, target: Any, options: Mapping[str, Any]) -> Explanation:
         """Explain the encoded rows."""

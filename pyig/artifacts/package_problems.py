@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Table = Any
 LARGE_ERROR = 20.0  # percent: attributions that far off are no account of the model
 _FEW = 5
+_SEE = "Correct it; predict() and explain() of the artifact raise the same with the place in its traceback"
 _GAP = 0.05
 
 
@@ -37,7 +38,7 @@ def problems(artifact: PackageArtifact, rows: Table | None) -> Iterator[Problem]
     yield from _predict(artifact, table)
     if absent:
         return
-    encodings, found = _tried("encoding", lambda: artifact.generation.encode(table), "Make it return what it should")
+    encodings, found = _tried("package.py: input and baseline", lambda: artifact.generation.encode(table), _SEE)
     yield from found
     if encodings is not None:
         yield from _ends(encodings)
@@ -104,7 +105,7 @@ def _rows(artifact: PackageArtifact, rows: Table | None) -> tuple[Table | None, 
 
 def _predict(artifact: PackageArtifact, table: Table) -> Iterator[Problem]:
     where = "package.py: predict"
-    outputs, found = _tried(where, lambda: artifact.generation.predict(table), "Make it give one row per row")
+    outputs, found = _tried(where, lambda: artifact.generation.predict(table), _SEE)
     yield from found
     if outputs is None:
         return
@@ -156,9 +157,7 @@ def _explain(artifact: PackageArtifact, encodings: Encodings) -> Iterator[Proble
     generation = artifact.generation
     options = {**generation.options(), "progress": False}
     target = 0 if len(artifact.outputs) > 1 else None
-    explained, found = _tried(
-        "package.py: gradients", lambda: generation.integrate(encodings, target, options), "See what the model is given"
-    )
+    explained, found = _tried("package.py: gradients", lambda: generation.integrate(encodings, target, options), _SEE)
     yield from found
     if explained is None:
         return
@@ -166,7 +165,7 @@ def _explain(artifact: PackageArtifact, encodings: Encodings) -> Iterator[Proble
     projected, found = _tried(
         "package.py: project_attributions",
         lambda: generation.project(encodings, explained),
-        "Make it return each feature with its attribution",
+        _SEE,
     )
     yield from found
     if projected is not None:

@@ -30,7 +30,8 @@ METHODS = (
     "project_attributions",
 )
 SETTINGS = {"ig_start_steps": 32, "ig_max_steps": 2048, "ig_min_error_pct": 1.0}
-OPTIONS = ("rtol", "max_evals", "n_steps", "method", "batch_size", "progress", "output_names")
+OPTIONS = ("rtol", "max_evals", "n_steps", "method", "batch_size")
+_IDLE = ("progress", "rng", "repeatable")  # nothing is drawn, and no batch has a part in its rows' results
 
 
 class SecondGeneration:
@@ -58,10 +59,11 @@ class SecondGeneration:
             self.outputs = tuple(map(str, found.columns))
         return matrix(found, len(rows))
 
-    def encode(self, rows: Table) -> Encodings:
+    def encode(self, rows: Table, start: Table | None = None) -> Encodings:
         """Return both ends of the paths."""
-        with self._loaded.running("get_ig_baseline()"):
-            start = self._model.get_ig_baseline(rows)
+        if start is None:
+            with self._loaded.running("get_ig_baseline()"):
+                start = self._model.get_ig_baseline(rows)
         if not hasattr(start, "iloc") or len(start) not in (1, len(rows)):
             raise ModelError(f"expected get_ig_baseline() to return a DataFrame of 1 or {len(rows)} rows")
         start = (start if len(start) == len(rows) else start.iloc[[0] * len(rows)]).reset_index(drop=True)
@@ -75,7 +77,7 @@ class SecondGeneration:
     def integrate(self, encodings: Encodings, target: Any, options: Mapping[str, Any]) -> Explanation:
         """Sum up the package's gradients."""
         for name in options:
-            if name not in OPTIONS:
+            if name not in (*OPTIONS, *_IDLE):
                 raise unknown("option of a package that computes its own gradients", name, OPTIONS)
         values, starts = self.predict(encodings.rows), self.predict(encodings.start)
         rows = np.arange(len(encodings.rows))
