@@ -22,6 +22,7 @@ from pyig.structure.torch import find_layers
 from pyig.structure.torch_patching import Reached, pack, patched, swapped, tensors_of, twice, unpack
 
 Tensors = list[torch.Tensor]
+_NO_FORWARD_MODE = ("forward AD", "forward mode AD")  # what torch says where an operation has none
 
 
 class TorchTap:
@@ -95,7 +96,7 @@ class TorchTap:
         try:
             return self._forward_mode(forward, points, directions, fixed)
         except (NotImplementedError, RuntimeError) as error:
-            if "forward AD" not in str(error):
+            if not any(sign in str(error) for sign in _NO_FORWARD_MODE):
                 raise
             return self._twice_backward(forward, points, directions, fixed)
 

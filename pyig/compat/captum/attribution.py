@@ -90,8 +90,9 @@ class GradientAttribution(Attribution):
         tensor (N,)
             In the dtype of the attributions.
         """
+        floating = not isinstance(self, LayerAttribution)  # a layer is often there to look ids up
         call = read_call(
-            self.forward_func, end_point, start_point, target, additional_forward_args, self.output, floating=False
+            self.forward_func, end_point, start_point, target, additional_forward_args, self.output, floating
         )
         return completeness_gap(call, attributions)
 

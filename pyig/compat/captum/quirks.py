@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from pyig.errors import InputError, InputTypeError, unknown
 from pyig.quadrature import Rule, make_rule
@@ -44,7 +45,7 @@ def rule_of(method: Any, n_steps: Any, quirks: str | None) -> Rule:
         raise InputError(f'expected one of Captum\'s rules with quirks="captum"; got method={method!r}')
     nodes, weights = rule.nodes, rule.weights
     if method != "gausslegendre":
-        nodes = _single(_riemann_nodes(method, int(n_steps)))
+        nodes = _riemann_nodes(method, int(n_steps))
         weights = np.full(len(nodes), 1 / n_steps)
         if method == "riemann_trapezoid":
             weights[[0, -1]] /= 2
@@ -58,7 +59,8 @@ def _riemann_nodes(method: str, n: int) -> Any:
         "riemann_middle": (1 / (2 * n), 1 - 1 / (2 * n)),
         "riemann_trapezoid": (0.0, 1.0),
     }[method]
-    return np.linspace(first, last, n)
+    # As torch rounds them, which numpy does not in the last digit.
+    return torch.linspace(first, last, n, dtype=torch.float32).to(torch.float64).numpy()
 
 
 def _single(numbers: Any) -> Any:

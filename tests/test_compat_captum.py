@@ -1,0 +1,231 @@
+"""Captum's face beside Captum itself: signatures, and Integrated Gradients and gradients at the inputs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import captum.attr as captum
+import numpy as np
+import pytest
+import torch
+from captum import metrics
+from captum.attr import visualization as pictures
+from captum_cases import CASES, B, Case, X, agree, draw, seed, smooth, untouched
+
+import pyig.compat.captum as face
+from pyig.compat.captum import visualization
+
+CLASSES = (
+    "IntegratedGradients", "LayerIntegratedGradients", "NeuronIntegratedGradients", "NoiseTunnel", "GradientShap",
+    "LayerGradientShap", "LayerConductance", "InternalInfluence", "Saliency", "InputXGradient",
+)  # fmt: skip
+quiet = pytest.mark.filterwarnings("ignore:Input Tensor", "ignore:Setting forward")
+
+
+def positional(function: Any) -> list[tuple[str, Any]]:
+    """Return the arguments that may be given by position, with their defaults."""
+    kept = inspect.signature(function).parameters.values()
+    return [(p.name, p.default) for p in kept if p.kind == p.POSITIONAL_OR_KEYWORD]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_signatures_and_attributes_are_the_same(name: str) -> None:
+    ours, theirs = getattr(face, name), getattr(captum, name)
+    assert positional(ours.__init__) == positional(theirs.__init__)
+    assert positional(ours.attribute) == positional(theirs.attribute)
+    assert [each for each in dir(theirs) if not each.startswith("_") and not hasattr(ours, each)] == []
+    assert ours.get_name() == theirs.get_name()
+    assert hasattr(ours.attribute, "__wrapped__"), "Captum's own classes call it"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        *[
+            (getattr(visualization, name), getattr(pictures, name))
+            for name in ("visualize_image_attr", "visualize_image_attr_multiple", "visualize_text")
+        ],
+        (visualization.visualize_timeseries_attr, pictures.visualize_timeseries_attr),
+        (visualization.VisualizationDataRecord, pictures.VisualizationDataRecord),
+        (face.infidelity, metrics.infidelity),
+        (face.infidelity_perturb_func_decorator, metrics.infidelity_perturb_func_decorator),
+    ],
+)
+def test_functions_have_the_same_signatures(ours: Any, theirs: Any) -> None:
+    assert positional(ours) == positional(theirs)
+
+
+def test_sensitivity_has_the_same_signature() -> None:
+    ours, theirs = positional(face.sensitivity_max), positional(metrics.sensitivity_max)
+    assert [item for item in ours if item[0] != "perturb_func"] == [i for i in theirs if i[0] != "perturb_func"]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_flags_are_the_same(name: str) -> None:
+    model = smooth()
+    layer = (model[1],) if "Layer" in name or "Neuron" in name or name == "InternalInfluence" else ()
+    made = [
+        getattr(module, name)(module.IntegratedGradients(model) if name == "NoiseTunnel" else model, *layer)
+        for module in (face, captum)
+    ]
+    for flag in ("multiplies_by_inputs", "forward_func"):
+        ours, theirs = (getattr(each, flag, None) for each in made)
+        assert ours == theirs or name == "NoiseTunnel"
+    assert made[0].has_convergence_delta() == made[1].has_convergence_delta()
+    if hasattr(made[1], "attribute_future"):
+        with pytest.raises(NotImplementedError):
+            made[0].attribute_future()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_integrated_gradients_agree(name: str) -> None:
+    case = CASES[name]
+    model = case.model()
+    with_delta = {"n_steps": 7, "return_convergence_delta": name != "whole numbers"}  # where Captum's delta fails
+    for options in ({}, with_delta, {"method": "riemann_middle", "n_steps": 20}):
+        found = [
+            module.IntegratedGradients(model).attribute(case.inputs, case.baselines, **case.options, **options)
+            for module in (face, captum)
+        ]
+        agree(*found)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_local_attributions_agree(name: str) -> None:
+    case = CASES[name]
+    model = case.model()
+    found = [
+        module.IntegratedGradients(model, multiply_by_inputs=False).attribute(
+            case.inputs, case.baselines, **case.options, return_convergence_delta=name != "whole numbers"
+        )
+        for module in (face, captum)
+    ]
+    agree(*found)
+
+
+@quiet
+@pytest.mark.parametrize("method", ["Saliency", "InputXGradient"])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "whole numbers"])
+def test_gradients_agree(name: str, method: str) -> None:
+    case = CASES[name]
+    model = case.model()
+    agree(*(getattr(module, method)(model).attribute(case.inputs, **case.options) for module in (face, captum)))
+
+
+@quiet
+def test_saliency_with_its_sign() -> None:
+    found = [module.Saliency(smooth()).attribute(X, 1, abs=False) for module in (face, captum)]
+    agree(*found)
+    assert float(found[0].min()) < 0
+
+
+@pytest.mark.parametrize("rule", ["riemann_left", "riemann_right", "riemann_middle", "gausslegendre"])
+@pytest.mark.parametrize("steps", [2, 3, 50])
+def test_rules_agree(rule: str, steps: int) -> None:
+    found = [
+        module.IntegratedGradients(smooth()).attribute(X, B, 1, n_steps=steps, method=rule) for module in (face, captum)
+    ]
+    agree(*found, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "rule", ["riemann_left", "riemann_right", "riemann_middle", "riemann_trapezoid", "gausslegendre"]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_quirks_give_the_old_numbers(rule: str, dtype: torch.dtype) -> None:
+    model, x, start = smooth().to(dtype), X.to(dtype), B.to(dtype)
+    options = {"n_steps": 10, "method": rule}
+    theirs = captum.IntegratedGradients(model).attribute(x, start, 1, **options)
+    ours = face.IntegratedGradients(model, quirks="captum").attribute(x, start, 1, **options)
+    digits = 4 * torch.finfo(dtype).eps * float(theirs.abs().max())
+    assert float((ours - theirs).abs().max()) <= digits, "the last digits of a sum"
+    if rule == "riemann_trapezoid" or (dtype == torch.float64 and rule == "gausslegendre"):
+        right = face.IntegratedGradients(model).attribute(x, start, 1, **options)
+        assert float((right - theirs).abs().max()) > digits
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 1000])
+def test_batches_change_nothing(size: int) -> None:
+    ours = face.IntegratedGradients(smooth()).attribute(X, B, 1, internal_batch_size=size)
+    agree(ours, captum.IntegratedGradients(smooth()).attribute(X, B, 1))
+
+
+def test_rows_of_a_call_stay_below_the_batch_size() -> None:
+    seen: list[int] = []
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return (x**2).sum(1)
+
+    face.IntegratedGradients(model).attribute(X, internal_batch_size=3)
+    assert max(seen) == 3, "samples are split as well, where Captum warns and takes all seven"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_delta_is_what_compute_convergence_delta_says(name: str) -> None:
+    case = CASES[name]
+    ig = face.IntegratedGradients(case.model())
+    found, delta = ig.attribute(case.inputs, case.baselines, **case.options, n_steps=3, return_convergence_delta=True)
+    again = ig.compute_convergence_delta(found, case.baselines, case.inputs, **case.options)
+    assert torch.equal(delta, again)
+
+
+def test_auto_converges_where_fifty_steps_do_not() -> None:
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x - 0.9937)[:, 0]
+
+    x = torch.ones(1, 1)
+    fifty, gap = face.IntegratedGradients(model).attribute(x, return_convergence_delta=True)
+    found, delta = face.IntegratedGradients(model).attribute(
+        x, n_steps="auto", rtol=1e-3, return_convergence_delta=True
+    )
+    exact = float(model(x))
+    assert abs(float(gap)) > 0.05 * exact
+    assert abs(float(delta)) < 2e-3 * exact
+    assert float(found) == pytest.approx(exact, rel=2e-3)
+    assert float(fifty) != pytest.approx(exact, rel=0.05)
+
+
+def test_a_tunnel_of_captum_takes_our_methods() -> None:
+    model = smooth()
+    found = []
+    for inside in (face.IntegratedGradients(model), captum.IntegratedGradients(model)):
+        seed()
+        found.append(captum.NoiseTunnel(inside).attribute(X, nt_samples=4, stdevs=0.1, baselines=B, target=1))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["IntegratedGradients", "Saliency", "InputXGradient"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_left_behind(name: str, fails: bool) -> None:
+    model = smooth()
+    model[0].weight.requires_grad_(False)
+    x = X.clone().requires_grad_()
+    with untouched(model):
+        if fails:
+            with pytest.raises(AssertionError):
+                getattr(face, name)(model).attribute(x, target=99)
+        else:
+            getattr(face, name)(model).attribute(x, target=1)
+    assert x.grad is None
+    assert x.requires_grad
+
+
+def test_arguments_are_not_changed() -> None:
+    target, extra = [0, 1, 2, 0, 1, 2, 0], [np.ones(2)]
+    x, start = X.clone(), B.clone()
+    case = Case(smooth, x, start)
+    model = case.model()
+    face.IntegratedGradients(lambda x, _: model(x)).attribute(x, start, target, additional_forward_args=(extra,))
+    assert target == [0, 1, 2, 0, 1, 2, 0]
+    assert torch.equal(x, X)
+    assert torch.equal(start, B)
+    assert len(extra) == 1
+
+
+def test_a_model_is_looked_at_once_for_many_calls() -> None:
+    ig = face.IntegratedGradients(smooth())
+    first = ig.attribute(X, B, 1)
+    assert torch.equal(first, ig.attribute(X, B, 1))
+    assert float((first - ig.attribute(draw(7, 4, seed=9), B, 1)).abs().max()) > 0
