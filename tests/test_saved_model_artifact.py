@@ -127,6 +127,61 @@ def test_outputs_have_names_that_targets_take(zips: tuple[Any, Path]) -> None:
         named.explain(case.rows, "moved")
 
 
+def test_several_outputs_are_said_until_one_is_chosen(zips: tuple[Any, Path]) -> None:
+    case, directory = zips
+    undecided = load(directory, signature="both", encoded=case.encoded)
+    assert undecided.outputs == ("logits, probabilities",)
+    assert "expected output= as one of logits, probabilities" in undecided.describe()["notes"][0]
+    with pytest.raises(InputError, match="expected output= as one of logits, probabilities"):
+        undecided.predict(case.rows)
+    chosen = load(directory, signature="both", encoded=case.encoded, output="logits")
+    np.testing.assert_array_equal(chosen.predict(case.rows), load(directory, signature="logits").predict(case.rows))
+
+
+def test_the_only_output_of_floats_is_explained(tmp_path: Path) -> None:
+    odd.save_function(
+        tmp_path, lambda x: {"label": tf.argmax(x, axis=1), "score": tf.math.tanh(x)}, x=([None, 2], tf.float32)
+    )
+    found = load(tmp_path).explain({"x": [[0.5, 1.0]]}, 1)
+    np.testing.assert_allclose(found.values, np.tanh(1.0), rtol=1e-6)
+
+
+def test_a_graph_by_tensor_names(zips: tuple[Any, Path]) -> None:
+    case, directory = zips
+    rows = {"zip": case.rows["zip_codes"], "money": case.rows["x"]}
+    names = {"zip": "zip_codes:0", "money": "x:0"}
+    artifact = load(directory, inputs=names, encoded={"zip": "zip_codes_embedding:0"}, output="dense/Softmax:0")
+    assert artifact.columns == ("zip", "money")
+    by_key = load(directory, encoded=case.encoded).explain(case.rows, 0, n_steps=10)
+    found = artifact.explain(rows, 0, n_steps=10)
+    np.testing.assert_array_equal(found.attributions["zip"], by_key.attributions["zip_codes"])
+    assert artifact.describe()["signature"] is None
+
+
+@pytest.mark.parametrize("rank", [1, 3, 4, 5])
+def test_inputs_of_every_rank(tmp_path: Path, rank: int) -> None:
+    shape = (2, 3, 4, 2)[: rank - 1]
+
+    def function(x: Any) -> dict[str, Any]:
+        return {"y": tf.reduce_sum(tf.math.tanh(tf.reshape(x, [tf.shape(x)[0], -1])), axis=1)}
+
+    odd.save_function(tmp_path, function, x=([None, *shape], tf.float32))
+    x = np.random.default_rng(0).normal(size=(3, *shape))
+    found = load(tmp_path).explain([{"x": row.tolist()} for row in x], rtol=1e-4)
+    np.testing.assert_allclose(found.attributions["x"], np.tanh(x), atol=1e-4)
+    assert [problem.level for problem in load(tmp_path).problems()] == []
+
+
+def test_the_model_is_left_as_it_was(saved: tuple[Any, Any]) -> None:
+    case, artifact = saved
+    before = artifact.predict(case.rows)
+    rows = {name: values.copy() for name, values in case.rows.items()}
+    artifact.explain(rows, 0 if before.shape[1] > 1 else None, n_steps=5)
+    np.testing.assert_array_equal(artifact.predict(case.rows), before)
+    for name, values in case.rows.items():
+        np.testing.assert_array_equal(rows[name], values)
+
+
 def test_several_targets_at_once(zips: tuple[Any, Path]) -> None:
     case, directory = zips
     found = load(directory, encoded=case.encoded).explain(case.rows, "top2", n_steps=30)
@@ -333,5 +388,5 @@ def test_a_model_that_raises_is_a_problem(tmp_path: Path) -> None:
 
     odd.save_function(tmp_path, picky, x=([None, 2], tf.float32))
     (found,) = problems(tmp_path)
-    assert found.startswith("error: predict: it raised InvalidArgumentError")
+    assert found.startswith("error: predict: expected inputs that the model can take; it raised InvalidArgumentError")
     assert found.endswith("Run it on rows that it knows")

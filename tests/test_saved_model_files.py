@@ -61,6 +61,12 @@ def test_a_damaged_directory_is_said_to_be_damaged(net: Path, damage: Callable[[
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_module_without_signature_cannot_be_called_by_name(tmp_path: Path) -> None:
+    tf.saved_model.save(odd.Net(), str(tmp_path))
+    with pytest.raises(InputError, match=r"has no signature\. Save it again with tf\.saved_model\.save"):
+        artifacts.load(tmp_path, "saved_model")
+
+
 def test_the_opener_knows_a_directory_by_its_file(net: Path, tmp_path: Path) -> None:
     assert SavedModelOpener.recognises(net)
     assert not SavedModelOpener.recognises(tmp_path)

@@ -85,13 +85,20 @@ class SavedModelSource:
 
     @property
     def output_shape(self) -> tuple[int | None, ...] | None:
-        """Shape of the output that is explained."""
-        return self._whole.output.shape
+        """Shape of the output that is explained; None while several could be."""
+        return self._whole.output.shape if self._decided else None
 
     @property
     def output_name(self) -> str:
-        """Name of the output that is explained."""
-        return self._whole.output.name
+        """Name of the output that is explained; of all while several could be."""
+        return self._whole.output.name if self._decided else ", ".join(self.model.signature().outputs)
+
+    @property
+    def _decided(self) -> bool:
+        if self._asked["output"] is not None or not self.model.signatures:
+            return True
+        outputs = self.model.signature().outputs.values()
+        return len(outputs) == 1 or sum(tensor.floating for tensor in outputs) == 1
 
     def predict(self, arrays: Mapping[str, Any]) -> NDArray[Any]:
         """Return the output that is explained."""

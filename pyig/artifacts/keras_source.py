@@ -92,12 +92,14 @@ class KerasSource:
     def output_shape(self) -> tuple[int | None, ...] | None:
         """Shape of the output that is explained, where the model says it."""
         shapes = self._call.output_shapes
-        return shapes.get(self._output) if self._output is not None else next(iter(shapes.values()), None)
+        if self._output is not None:
+            return shapes.get(self._output)
+        return next(iter(shapes.values())) if len(shapes) == 1 else None
 
     @property
     def output_name(self) -> str:
-        """Name of the output that is explained."""
-        return self._output or self._call.outputs[0] or "output"
+        """Name of the output that is explained; of all while several could be."""
+        return self._output or ", ".join(self._call.outputs) or "output"
 
     def predict(self, arrays: Mapping[str, Any]) -> NDArray[Any]:
         """Return the output that is explained, some rows at a time."""
@@ -106,7 +108,7 @@ class KerasSource:
         name = self._call.outputs[0] if self._output is None and self._call.output_of(None) is None else self._output
         parts = []
         for first in range(0, rows, _BLOCK):
-            found = self._call({name: values[first : first + _BLOCK] for name, values in given.items()})
+            found = _called(self._call, {name: values[first : first + _BLOCK] for name, values in given.items()})
             parts.append(_numpy(found[name] if name in found else next(iter(found.values()))))
         return np.concatenate(parts)
 
@@ -221,6 +223,14 @@ def typed(arrays: Mapping[str, Any], inputs: Mapping[str, Tensor]) -> dict[str, 
         narrow = "float32" if place.dtype in ("float16", "bfloat16") else place.dtype
         found[name] = array.astype(narrow)
     return found
+
+
+def _called(call: KerasCall, values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return call(values)
+    except (ValueError, TypeError, IndexError, RuntimeError) as error:  # of a layer, whatever it finds wrong
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"expected rows that the model can take; it raised {type(error).__name__}: {said}") from error
 
 
 def _numpy(tensor: Any) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyig.artifacts.artifact import Problem, Table
 from pyig.artifacts.signatures import Tensor
-from pyig.errors import PyigError
+from pyig.errors import ModelError, PyigError
 from pyig.tree import flatten
 
 _ROWS, _TRIED = 3, 8
@@ -31,12 +31,11 @@ def check(artifact: Any, source: Any, rows: Table | None) -> Iterator[Problem]:
     rows = _by_column(invented(source.inputs), artifact.groups) if rows is None else _few(rows)
     try:
         outputs = artifact.predict(rows)
+    except ModelError as error:
+        yield Problem("error", "predict", str(error), "Run it on rows that it knows")
+        return
     except PyigError as error:
         yield Problem("error", where, f"they do not fit the model: {error}", "Give the model the columns that it takes")
-        return
-    except Exception as error:  # the model's own code or kernels
-        said = str(error).strip().partition("\n")[0]
-        yield Problem("error", "predict", f"it raised {type(error).__name__}: {said}", "Run it on rows that it knows")
         return
     yield from _outputs(outputs, where, artifact.outputs if artifact.named else ())
     try:

@@ -90,9 +90,10 @@ class SavedModel:
         """Return a signature by its key; the one in use without a key."""
         chosen = _choose(self.signatures, key if key is not None else self.key)
         if chosen is None:
-            raise InputError(
-                f"{str(self.path)!r} has no signature. Name tensors of its graph: inputs={{...}} and output="
-            )
+            cure = "Name tensors of its graph: inputs={...} and output="
+            if not self.description.flat:
+                cure = "Save it again with tf.saved_model.save(model, path, signatures=function)"
+            raise InputError(f"{str(self.path)!r} has no signature. {cure}")
         return self.signatures[chosen]
 
     def tensors(self, signature: str | None = None) -> list[Tensor]:

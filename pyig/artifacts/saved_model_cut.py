@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pyig.artifacts.saved_model_graph import FlatGraph
 from pyig.artifacts.signatures import Tensor
-from pyig.errors import InputError, InputTypeError, unknown
+from pyig.errors import InputError, InputTypeError, ModelError, unknown
 
 _PASSING = ("Identity", "Reshape", "Squeeze")
 
@@ -168,7 +168,15 @@ class Cut:
         reached = self._graph.reached(tensors.values(), places)
         used = [name for name in given if self.inputs[name].tensor_name in reached]
         program = self._graph.program([self.inputs[name].tensor_name for name in used], list(tensors.values()))
-        return dict(zip(tensors, program(*[given[name] for name in used]), strict=True))
+        try:
+            return dict(zip(tensors, program(*[given[name] for name in used]), strict=True))
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except tf.errors.OpError as error:
+            said = error.message.strip().partition("\n")[0]
+            raise ModelError(
+                f"expected inputs that the model can take; it raised {type(error).__name__}: {said}"
+            ) from error
 
 
 class Model:

@@ -110,9 +110,10 @@ class Cutting:
     def _output(self, output: str | None) -> Tensor:
         if output is None:
             outputs = {} if self._signature is None else self._signature.outputs
-            if len(outputs) != 1:
+            floats = [name for name, tensor in outputs.items() if tensor.floating]
+            if len(floats) != 1 and len(outputs) != 1:
                 raise InputError(f"expected output= as one of {', '.join(outputs) or 'the tensors of the graph'}")
-            output = next(iter(outputs))
+            output = (floats or list(outputs))[0]
         full = find(
             output, list(self._graph.by_name), self._aliases,
             lambda scope: self._graph.leaving(scope, self._floats()), "output",
