@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from pyig.artifacts.metadata_spelling import KNOWN
 
 ZIP_CODES: dict[str, Any] = {
     "framework": "tensorflow",
@@ -97,6 +103,29 @@ def changed(base: dict[str, Any], *path: str, **keys: Any) -> str:
     place.update(keys)
     return json.dumps(data)
 
+
+def mutants(draw: Callable[[SearchStrategy[Any]], Any]) -> dict[str, Any]:
+    """Draw a good file with some keys removed, added, or set to something else."""
+    data = json.loads(json.dumps(draw(st.sampled_from(list(GOOD.values())))))
+    for _ in range(draw(st.integers(1, 3))):
+        part = draw(st.sampled_from(["", "inputs", "outputs", "embeddings", "sigdef_inputs"]))
+        place = data if not part else data.get(part)
+        if part and isinstance(place, dict) and place:
+            place = place[draw(st.sampled_from(list(place)))]
+        if not isinstance(place, dict):
+            continue
+        if place and draw(st.booleans()):
+            place.pop(draw(st.sampled_from(list(place))))
+        else:
+            place[draw(st.sampled_from(KNOWN[part]))] = draw(st.sampled_from(ANYTHING))
+    return data
+
+
+ANYTHING: list[Any] = [
+    None, 0, 1.5, "x", "", [], [0], ["a", "a"], ["a", "b"], [[1]], {}, {"min": 0}, {"min": 0, "max": 1}, True, False,
+    "identity", "indicator", "combined_embedding", "image", "1.2.3", {"type": "pixels"}, {"y": "g"}, [0] * 11,
+    "tensorflow", "xgboost", "pytorch",
+]  # fmt: skip
 
 _ZIP, _AGES, _OUT = ("inputs", "zip_codes"), ("inputs", "measurements"), ("outputs", "probability")
 _C = ("inputs", "degrees_celsius")

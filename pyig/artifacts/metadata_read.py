@@ -68,7 +68,7 @@ def from_dict(data: Any, source: str = FILE_NAME) -> Metadata:
         raise InputError(f"{source}: expected an object with inputs and outputs; got {_kind(data)}")
     top = normal("", data)
     faults = [*_top_faults(top)]
-    parts: dict[str, Any] = {name: tuple(_items(name, top.get(name), faults)) for name in _PARTS}
+    parts: dict[str, Any] = {name: tuple(_items(name, top.get(name, {}), faults)) for name in _PARTS}
     if not faults:
         rest = {key: top[key] for key in ("preparer_version", "serving_sigdef_key") if key in top}
         framework = top["framework"].lower() if top.get("framework") else None
@@ -91,8 +91,6 @@ def _top_faults(top: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _items(part: str, given: Any, faults: list[Problem]) -> Iterator[Any]:
-    if given is None:
-        return
     if not isinstance(given, Mapping):
         faults.append(_fault(part, f"expected an object, one entry per name; got {_kind(given)}", 'Write {"name": {}}'))
         return
@@ -125,6 +123,15 @@ def _types(where: str, keys: Mapping[str, Any]) -> Iterator[Problem]:
         word = {list: "a list", Mapping: "an object", bool: "true or false", str: "text"}[kind]
         if value is not None and not isinstance(value, kind):
             yield _fault(_join(where, key), f"expected {word}; got {_kind(value)} {_short(value)}", f"Write {word}")
+        elif key in _OBJECTS and isinstance(value, Mapping) and key != "domain":
+            texts = {"type": value.get("type", "")} if key == "visualization" else value
+            yield from _texts(_join(where, key), texts)
+
+
+def _texts(where: str, given: Mapping[str, Any]) -> Iterator[Problem]:
+    for name, text in given.items():
+        if not isinstance(text, str):
+            yield _fault(f"{where}.{name}", f"expected text; got {_short(text)}", "Write text")
 
 
 def _said(fault: Problem) -> str:

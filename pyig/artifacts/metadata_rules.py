@@ -131,7 +131,7 @@ def _tensors(item: Input, framework: str | None) -> Iterator[Problem]:
         cure = "Name the other tensors too"
         yield _error(where, f"expected all of {', '.join(_WEIGHTS)}, or none; got {', '.join(given)}", cure)
     names, dtypes = item.gradient_tensor_names, item.gradient_tensor_dtypes
-    if names and dtypes and set(names) != set(dtypes):
+    if names and dtypes is not None and set(names) != set(dtypes):
         yield _error(f"{where}.gradient_tensor_dtypes", "expected the keys of gradient_tensor_names", "Align the two")
     if framework in TENSORFLOW and item.encoding in EMBEDDED and not item.encoded_tensor_name:
         what = f"expected encoded_tensor_name with encoding {item.encoding!r}; got none"
@@ -169,7 +169,7 @@ def _framework(metadata: Metadata) -> Iterator[Problem]:
     ]
     for where, item, allowed in plain:
         for key, value in vars(item).items():
-            if key not in ("name", *allowed) and value:
+            if key not in ("name", *allowed) and value is not None and value is not False:
                 what = f"expected {', '.join(allowed)} alone with framework {metadata.framework!r}; got {key}"
                 yield _error(f"{where}.{key}", what, "Remove it, or correct the framework")
 

@@ -43,7 +43,7 @@ def to_dict(metadata: Metadata) -> dict[str, Any]:
             value = {item.name: _entry(item) for item in value}
             if len(value) < len(getattr(metadata, key)):
                 raise InputError(f"expected {key} with names that differ; got one twice")
-        if value or key in ("inputs", "outputs"):
+        if key in ("inputs", "outputs") or value not in (None, (), {}):
             out[key] = _plain(value, key)
     return out
 
