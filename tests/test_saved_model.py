@@ -106,6 +106,19 @@ def test_a_tensor_may_be_named_in_short(net: Path, name: str) -> None:
     assert set(cut.fixed) == set()
 
 
+def test_a_number_that_keras_gave_a_layer_may_be_left_out(tmp_path: Path) -> None:
+    case = saved_models.embedding()
+    case.save(tmp_path)
+    model = SavedModel.load(tmp_path)
+    for name in ("emb/GatherV2", "emb_1/GatherV2:0"):
+        assert model.cut({"ids": name}).encoded["ids"].tensor_name.endswith("/emb_1/GatherV2:0")
+    assert model.cut({"ids": "emb"}, "head/Tanh:0").output.tensor_name.endswith("/head_1/Tanh:0")
+    with pytest.raises(InputError, match="no tensor 'em/GatherV2'"):
+        model.cut({"ids": "em/GatherV2"})
+    with pytest.raises(InputError, match="no tensor 'head/Tanh_1'"):
+        model.cut({"ids": "emb"}, "head/Tanh_1")
+
+
 def test_an_unknown_tensor_names_the_near_ones(net: Path) -> None:
     with pytest.raises(InputError, match=r"no tensor 'emb/Gather3' for the encoding of 'ids'; near: \S*emb/Gather:0"):
         SavedModel.load(net).cut({"ids": "emb/Gather3"})

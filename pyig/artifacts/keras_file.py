@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyig.artifacts.named import NamedArtifact
 
 _SUFFIXES = (".keras", ".h5", ".hdf5")
-_OPTIONS = ("layer", "encoded", "output", "columns", "output_names", "custom_objects")
+OPTIONS = ("layer", "encoded", "output", "columns", "output_names", "custom_objects")
 
 
 class KerasOpener:
@@ -58,8 +58,8 @@ class KerasOpener:
         from pyig.artifacts.named import NamedArtifact
 
         for name in options:
-            if name not in _OPTIONS:
-                raise unknown("option", name, _OPTIONS)
+            if name not in OPTIONS:
+                raise unknown("option", name, OPTIONS)
         archive = keras_archive.read(path)
         known = dict(options.get("custom_objects") or {})
         if not trust:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyig.artifacts.saved_model_graph import FlatGraph
 
 _DEFAULT = "serving_default"
-_OPTIONS = ("signature", "tags", "encoded", "output", "inputs", "columns", "output_names")
+OPTIONS = ("signature", "tags", "encoded", "output", "inputs", "columns", "output_names")
 _INLINED = "Func/"  # copies of arguments, which the inliner leaves behind
 
 
@@ -238,8 +238,8 @@ class SavedModelOpener:
         from pyig.artifacts.named import NamedArtifact
 
         for name in options:
-            if name not in _OPTIONS:
-                raise unknown("option", name, _OPTIONS)
+            if name not in OPTIONS:
+                raise unknown("option", name, OPTIONS)
         model = SavedModel.load(path, options.get("signature"), options.get("tags"), trust=trust)
         source = SavedModelSource(model, options.get("encoded"), options.get("output"), options.get("inputs"))
         return NamedArtifact("saved_model", path, source, options.get("columns"), options.get("output_names"))

@@ -45,7 +45,8 @@ def find(
         if whole in everything:
             return whole
     ends = tuple(f"/{end}" for end in (name, f"{name}:0"))
-    for found in ([full for full in known if full.endswith(ends)], _by_layer(name, known, leaving)):
+    exact = [full for full in known if full.endswith(ends)]
+    for found in (exact, _by_numbered_end(name, known), _by_layer(name, known, leaving)):
         if len(found) == 1:
             return found[0]
         if found:
@@ -54,6 +55,14 @@ def find(
                 f"{', '.join(found[:_SHOWN])}"
             )
     raise InputError(f"no tensor {name!r} for {what}; {_near(name, [*aliases, *known])}")
+
+
+def _by_numbered_end(name: str, known: Sequence[str]) -> list[str]:
+    """Return names with this end, whose layers have got a number: ``emb/GatherV2`` for ``model/emb_1/GatherV2:0``."""
+    *layers, operation = name.removesuffix(":0").split("/")
+    path = "".join(re.escape(layer) + r"(_\d+)?/" for layer in layers)
+    pattern = re.compile(rf"(.*/)?{path}{re.escape(operation)}:0")
+    return [full for full in known if pattern.fullmatch(full)]
 
 
 def _by_layer(name: str, known: Sequence[str], leaving: Callable[[str], list[str]]) -> list[str]:
