@@ -207,3 +207,25 @@ def test_what_has_no_word_is_not_lost(tmp_path: Path) -> None:
     assert np.allclose(e.attributions[REST], reference(0)[:, 2], atol=1e-3)
     assert any(REST in note for note in e.meta["notes"])
     assert any(REST in problem.cure for problem in artifact.problems(ROWS))
+
+
+def test_the_rest_stays_once_it_was_there(tmp_path: Path) -> None:
+    lossy = LINEAR_SECOND.replace(
+        "enumerate(row.columns)", 'enumerate(row.columns) if column != "c" or row["c"][0] == 0'
+    )
+    artifact = load(write(tmp_path / "p", lossy), trust=True)
+    whole = ROWS.assign(c=0.0)
+    assert REST not in artifact.explain(whole, target=0).attributions
+    assert artifact.explain(ROWS, target=0).attributions[REST].all()
+    assert not artifact.explain(whole, target=0).attributions[REST].any()
+
+
+def test_texts_always_have_a_place_for_the_rest(tmp_path: Path) -> None:
+    source = LINEAR_SECOND.replace(
+        "GEMContainer(contents=nodes)",
+        'GEMContainer(contents=[GEMText(feature_name="text", text_segments=list("abc"), '
+        "text_attributions=[n.fields['attribution'] for n in nodes])])",
+    )
+    e = load(write(tmp_path / "p", source), trust=True).explain(ROWS, target=0)
+    assert e.attributions[REST].tolist() == [0.0] * 3
+    assert e.meta["notes"] == ["F along the path is not known: the package gives gradients alone"]

@@ -12,7 +12,7 @@ from pyig import tree
 from pyig.artifacts.package_contract import Encodings
 from pyig.artifacts.package_keras import KerasGraph
 from pyig.artifacts.package_loading import Loaded
-from pyig.artifacts.package_rows import collect, read_first
+from pyig.artifacts.package_rows import REST, collect, read_first
 from pyig.artifacts.package_wrapper import TFSavedModelWrapper
 from pyig.errors import InputError, ModelError
 from pyig.explainer import IntegratedGradients
@@ -49,6 +49,7 @@ class FirstGeneration:
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded, self._model = loaded, loaded.model
+        self._with_rest = False  # once there, it stays
         self.outputs = tuple(map(str, getattr(self._model, "output_columns", ()) or ()))
         self.limit = limit_of(getattr(self._model, "max_allowed_error", None))
         self._explainer: IntegratedGradients | None = None
@@ -124,7 +125,9 @@ class FirstGeneration:
                     ]
                 )
         start = encodings.start if len(encodings.start) == n else encodings.start.iloc[[0] * n]
-        return collect(explanation, answers, encodings.rows, start)
+        found = collect(explanation, answers, encodings.rows, start, self._with_rest)
+        self._with_rest = REST in found.attributions
+        return found
 
     def options(self) -> dict[str, Any]:
         """Return the tolerance that the package asks for."""

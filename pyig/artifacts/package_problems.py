@@ -187,7 +187,7 @@ def _features(artifact: PackageArtifact, projected: Explanation, rows: Table) ->
     where = "package.py: project_attributions"
     names = set(projected.attributions)
     wanted = set(artifact.columns or map(str, rows.columns))
-    if REST in names:
+    if REST in names and np.any(projected.attributions[REST]):
         yield Problem(
             "warning",
             where,

@@ -79,9 +79,16 @@ def read_second(answer: Any, output: str) -> dict[str, Part]:
 
 
 def collect(
-    encoded: Explanation, answers: Sequence[Sequence[Mapping[str, Part]]], rows: Table, start: Table
+    encoded: Explanation,
+    answers: Sequence[Sequence[Mapping[str, Part]]],
+    rows: Table,
+    start: Table,
+    with_rest: bool = False,
 ) -> Explanation:
     """Return the explanation in the package's features.
+
+    What they lack has a place of its own as soon as something is lacking, and always where a feature has parts: a file
+    of results, which is written in pieces, has the same columns in each.
 
     Parameters
     ----------
@@ -91,6 +98,8 @@ def collect(
         By row and target.
     rows, start : DataFrame
         The user's rows, and the baseline's where it is a table with such columns.
+    with_rest : bool
+        Give the rest its place in any case.
     """
     several = encoded.values.ndim == 2
     names = list(dict.fromkeys(name for row in answers for answer in row for name in answer))
@@ -100,8 +109,9 @@ def collect(
     baselines = {name: _baseline(name, inputs[name], start) for name in names}
     rest = _rest(encoded, phi)
     notes = list(encoded.meta.get("notes", []))
-    if rest is not None:
+    if rest.any():
         notes.append(f"the package's projection leaves out a part of the attributions; it stands under {REST!r}")
+    if with_rest or rest.any() or any(part.ndim > 2 for part in phi.values()):
         phi[REST], inputs[REST] = rest, np.full(len(encoded), np.nan)
         baselines[REST] = np.full(len(encoded), np.nan)
     return replace(
@@ -115,8 +125,8 @@ def collect(
     )
 
 
-def _rest(encoded: Explanation, phi: Mapping[str, Floats]) -> Floats | None:
-    """Return what the features lack to the sums, (N, K); None where that is rounding."""
+def _rest(encoded: Explanation, phi: Mapping[str, Floats]) -> Floats:
+    """Return what the features lack to the sums, (N, K); 0 where that is rounding."""
     shape = (len(encoded), 1 if encoded.values.ndim == 1 else encoded.values.shape[1])
     leaves = [np.asarray(leaf.attributions, np.float64).reshape(*shape, -1) for leaf in encoded.leaves()]
     features = [part.reshape(*shape, -1) for part in phi.values()]
@@ -124,7 +134,7 @@ def _rest(encoded: Explanation, phi: Mapping[str, Floats]) -> Floats | None:
     kept = sum((part.sum(axis=2) for part in features), start=np.zeros(shape))
     size = sum((np.abs(part).sum(axis=2) for part in (*leaves, *features)), start=np.zeros(shape))
     lost = whole - kept
-    return lost if (np.abs(lost) > _ROUNDING * size).any() else None
+    return np.asarray(np.where(np.abs(lost) > _ROUNDING * size, lost, 0.0))
 
 
 def _leaf(name: str, answers: Sequence[Sequence[Mapping[str, Part]]], rows: Table) -> tuple[Floats, NDArray[Any]]:

@@ -16,7 +16,7 @@ from pyig.artifacts.package_contract import Encodings
 from pyig.artifacts.package_first import limit_of, matrix
 from pyig.artifacts.package_gradients import Gradients
 from pyig.artifacts.package_loading import Loaded
-from pyig.artifacts.package_rows import collect, read_second
+from pyig.artifacts.package_rows import REST, collect, read_second
 from pyig.errors import InputError, ModelError, unknown
 from pyig.explanation import Explanation
 from pyig.targets import parse
@@ -43,6 +43,7 @@ class SecondGeneration:
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded, self._model = loaded, loaded.model
+        self._with_rest = False  # once there, it stays
         names = getattr(self._model, "output_columns", None) or getattr(self._model, "output_col", None) or ()
         self.outputs: tuple[str, ...] = tuple(map(str, names))
         self.settings = dict(SETTINGS)
@@ -115,7 +116,9 @@ class SecondGeneration:
                     name = self.outputs[targets[i, j]] if self.outputs else str(targets[i, j])
                     found.append(read_second(answer, name))
                 answers.append(found)
-        return collect(explanation, answers, encodings.rows, encodings.start)
+        projected = collect(explanation, answers, encodings.rows, encodings.start, self._with_rest)
+        self._with_rest = REST in projected.attributions
+        return projected
 
     def options(self) -> dict[str, Any]:
         """Return the tolerance and the cap of the package's settings."""

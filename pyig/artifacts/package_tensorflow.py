@@ -91,13 +91,15 @@ def _keras(tensorflow: Any, legacy: bool) -> Any:
 
 
 def _load_model(filepath: Any, custom_objects: Any = None, **kwargs: Any) -> Any:
-    """Read a model that any Keras saved; a Sequential one gets its `input` and `output`, as it had before Keras 3."""
-    from pyig.artifacts.package_template import read_keras
+    """Read a model that any Keras saved, with `input` and `output` as they were before Keras 3."""
+    from pyig.artifacts.package_template import model_class, read_keras
 
     del kwargs  # it is asked and explained, never trained: how it was compiled does not count
     model = read_keras(Path(filepath), custom_objects)
-    if not _called(model):
+    if not _called(model):  # a Sequential one has neither
         model(model.inputs if len(model.inputs) > 1 else model.inputs[0])
+    if isinstance(getattr(model, "input", None), list) and len(model.inputs) == len(model.outputs) == 1:
+        model = model_class(model)(model.inputs[0], model.outputs[0])  # lists of one, where Keras 2 wrote the file
     return model
 
 
