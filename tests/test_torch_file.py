@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from torch import nn
 
 import pyig
 from pyig import artifacts
+from pyig.artifacts import torch_file
 from pyig.errors import InputError, InputTypeError, ModelError
 
 ROWS = pd.DataFrame({"age": [63.0, 41.0, 56.0], "chol": [2.3, 2.0, 2.4], "oldpeak": [2.3, 1.4, 0.8]})
@@ -380,3 +382,22 @@ def test_a_whole_module_is_opened_where_it_is_trusted(tmp_path: Path) -> None:
     assert artifact.describe()["format"] == "module"
     assert artifact.explain(ROWS, 1, n_steps=5).meta["artifact"] == "torch"
     assert not artifact.source.module.training  # type: ignore[attr-defined]
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+def section() -> str:
+    page = Path(__file__).parents[1] / "docs" / "artifacts.md"
+    return page.read_text(encoding="utf-8").partition("## torch files\n")[2].partition("\n## ")[0]
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = "".join(re.findall(r"^```python\n(.*?)^```", section(), re.DOTALL | re.MULTILINE))
+    assert code.count("explain(") == 1
+    exec(compile(code, "docs/artifacts.md", "exec"), {"__name__": "__main__"})
+
+
+def test_the_page_names_every_option() -> None:
+    table = section().partition("| option |")[2]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {*torch_file.OPTIONS, "trust"}

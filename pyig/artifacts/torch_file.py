@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyig.artifacts.named import NamedArtifact
 
 _SUFFIXES = (".pt", ".pth", ".pt2", ".ts", ".safetensors")
-_OPTIONS = ("factory", "inputs", "columns", "layer", "output", "output_names")
+OPTIONS = ("factory", "inputs", "columns", "layer", "output", "output_names")
 _NESTED = ("state_dict", "model_state_dict", "model")  # where training loops keep the weights in a checkpoint
 
 
@@ -61,8 +61,8 @@ class TorchOpener:
             When this version of torch cannot read it, or the weights do not fit the module.
         """
         for name in options:
-            if name not in _OPTIONS:
-                raise unknown("option", name, _OPTIONS)
+            if name not in OPTIONS:
+                raise unknown("option", name, OPTIONS)
         try:
             import torch
         except ModuleNotFoundError as error:

@@ -161,8 +161,11 @@ class JaxBackend(JaxOps):
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """XLA's error, by its code: it has one class for everything."""
-        said = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-        return said or isinstance(error, MemoryError)
+        known = type(error).__name__ in (
+            "JaxRuntimeError",
+            "XlaRuntimeError",
+        )  # the name changed, and its module with it
+        return (known and "RESOURCE_EXHAUSTED" in str(error)) or isinstance(error, MemoryError)
 
     def release_memory(self) -> None:
         """Drop what only cycles keep alive; what is compiled stays, as it holds no values."""
