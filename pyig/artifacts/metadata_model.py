@@ -205,7 +205,7 @@ class MetadataModel:
                     "explained": bound.place.tensor_name,
                     "shape": None if bound.place.shape is None else list(bound.place.shape),
                     "encoding": bound.item.encoding,
-                    "group": bound.item.group_name,
+                    **({"group": bound.item.group_name} if bound.item.group_name else {}),
                 }
                 for bound in self.binding.features
             },
