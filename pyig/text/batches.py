@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Ints
 from pyig.text.encoded import Encoded
 
-_SHORTEST = 0.85  # of the longest text of a batch; more batches would cost more calls than the padding they save
+_SHORTEST = 0.7  # of the longest text of a batch; more batches would cost more calls than the padding they save
 
 
 @dataclass(frozen=True)
