@@ -23,7 +23,7 @@ from pyig.integrate.batching import Sizer
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.integrate.stages import InputStages, Stage
 from pyig.quadrature import FixedPlan, Rule
-from pyig.rows import Ends, row_floats, rows_for
+from pyig.rows import Ends, joined, row_floats, rows_for
 from pyig.structure import tap
 from pyig.targets import Target, fetched, parse
 
@@ -147,11 +147,27 @@ class _Run:
             # Only now are they added: when memory runs out, the same batch is asked for again.
             return batch, self._rows(rows, ends, batch.paths, batch.alphas, batch.nodes)
 
+        parts: list[list[Tensor | None]] = []
+        alone = len(rule.nodes) == 1 and float(rule.weights[0]) == 1.0
         while (found := self.sizer.attempt(self.backend, attempt)) is not None:
             batch, grads = found
-            totals = self._added(totals, grads, batch.paths, batch.weights[0], samples)
+            if alone:  # a row for each sample, in their order: nothing to sum
+                parts.append(list(grads))
+            else:
+                totals = self._added(totals, grads, batch.paths, batch.weights[0], samples)
             plan.tell(batch)
-        return totals
+        return self._joined(parts, samples) if alone else totals
+
+    def _joined(self, parts: list[list[Tensor | None]], samples: int) -> list[Tensor]:
+        out = []
+        for like, rows in zip(self.like, zip(*parts, strict=True), strict=True):
+            known = [row for row in rows if row is not None]
+            self.used.append(len(known) == len(rows))
+            if self.used[-1]:
+                out.append(_checked(joined(self.backend, known), samples))
+            else:
+                out.append(self.backend.wide_zeros((samples, *map(int, like.shape[1:])), like))
+        return out
 
     def _rows(self, rows: Any, ends: Ends, paths: Ints, alphas: Floats, nodes: Ints) -> list[Tensor | None]:
         backend, stage = self.backend, self.stage
@@ -189,17 +205,22 @@ class _Run:
         slots, out = backend.from_numpy(np.ascontiguousarray(paths), totals[0]), []
         for leaf, (total, grad) in enumerate(zip(totals, grads, strict=True)):
             if grad is not None:
-                if not grad.shape or int(grad.shape[0]) != len(paths):
-                    raise InputError(
-                        f"expected layer values with one row per sample ({len(paths)}); got shape {tuple(grad.shape)}. "
-                        "Choose a layer whose first axis is the batch"
-                    )
+                _checked(grad, len(paths))
                 self.used[leaf] = True
                 column = np.ascontiguousarray(weights.reshape(-1, *[1] * (len(grad.shape) - 1)))
                 wide = backend.cast_like(grad, total) * backend.cast_like(backend.from_numpy(column, grad), total)
                 total = backend.scatter_add(total, slots, wide)
             out.append(total)
         return out
+
+
+def _checked(grad: Tensor, rows: int) -> Tensor:
+    if not grad.shape or int(grad.shape[0]) != rows:
+        raise InputError(
+            f"expected layer values with one row per sample ({rows}); got shape {tuple(grad.shape)}. Choose a layer "
+            "whose first axis is the batch"
+        )
+    return grad
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Draws:
             rows = np.repeat(np.arange(self.call.samples), len(draws))
             if self.captum:
                 leaves = [self._as_captum(i, leaf, len(draws)) for i, leaf in enumerate(self._inputs.leaves)]
+            elif not any(each.any() for each in self._deviations):
+                leaves = [taken(leaf, rows) for leaf in self._inputs.leaves]
             else:
                 # Noise comes draw by draw.
                 order = np.arange(len(rows)).reshape(len(draws), -1).T.reshape(-1)

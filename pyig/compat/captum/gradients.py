@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pyig import tree
 from pyig.compat.captum.arguments import Call, Whole, by_rows, first_row, read_call
 from pyig.compat.captum.attribution import GradientAttribution
 from pyig.compat.captum.errors import entry, translated
@@ -116,7 +117,9 @@ def gradients_at(call: Call, allow_unused: bool, **options: Any) -> Any:
             call.x, None, call.target, forward_kwargs=call.kwargs or None, allow_unused=allow_unused, **size, **options
         )
 
-    return run(call) if "layer" in options else by_rows(call, run, first_row)
+    found = run(call) if "layer" in options else by_rows(call, run, first_row)
+    # A gradient may be one number that is shown at every place, which nobody could write to.
+    return tree.tree_map(torch.Tensor.contiguous, found)
 
 
 def _each(function: Callable[..., torch.Tensor], first: Any, *others: Any) -> Any:
