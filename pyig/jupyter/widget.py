@@ -22,6 +22,7 @@ from pyig.jupyter.page import page
 from pyig.jupyter.worker import Worker
 from pyig.views.payload import payload
 
+UNSET = {"n_steps": "auto", "rtol": "0.01"}
 ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence")  # change how well, not what
 
 
@@ -167,6 +168,7 @@ class ExplanationWidget(anywidget.AnyWidget):
         spec["id"] = secrets.token_hex(8)
         spec["runs"] = self._noted(explanation)
         spec["changed"] = self._changed(explanation, origin)
+        spec["original"] = explanation is self._original[0]
         if origin is not None:
             spec["code"] = origin.code()
         return {"spec": spec, "data": content}
@@ -194,7 +196,8 @@ class ExplanationWidget(anywidget.AnyWidget):
         first = self._original[1]
         if origin is not None and first is not None:
             now, then = origin.shown(), first.shown()
-            parts += [f"{name} {now[name] or 'as usual'}" for name in now if now[name] != then[name]]
+            # The target stands in the heading.
+            parts += [f"{n} {now[n] or UNSET.get(n, 'none')}" for n in now if now[n] != then[n] and n != "target"]
         return f"what if: {', '.join(parts)}" if self._edits else ", ".join(parts)
 
     def _send_live(self) -> None:

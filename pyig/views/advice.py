@@ -47,7 +47,11 @@ def advice(explanation: Explanation, i: int, k: int) -> list[Advice]:
         found.append(Advice(f"up to {4 * int(most)} gradients instead of {most}", {"max_evals": 4 * int(most)}))
     share = float(explanation.relative_error.reshape(len(explanation), -1)[i, k])
     if math.isfinite(share) and 0 < share < 0.25 and meta.get("rtol"):
-        enough = float(f"{1.1 * share:.1g}")
+        # One digit, rounded up: half of all tolerances rounded to the nearest would still be missed.
+        unit = 10.0 ** math.floor(math.log10(1.02 * share))
+        enough = math.ceil(1.02 * share / unit) * unit
         if enough > meta["rtol"]:
-            found.append(Advice(f"a tolerance of {enough:g}, if that is enough for you", {"rtol": enough}))
+            found.append(
+                Advice(f"a tolerance of {enough:g}, if that is enough for you", {"rtol": float(f"{enough:g}")})
+            )
     return found

@@ -15,7 +15,7 @@ import numpy as np
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
 from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label
-from pyig.explanation.verdict import percent, status
+from pyig.explanation.verdict import l1, percent, status
 from pyig.tree import flatten
 from pyig.views.advice import advice
 from pyig.views.packing import Array, Packer
@@ -103,6 +103,7 @@ def _path(e: Explanation, number: int) -> dict[str, Any]:
         "F0": finite(e.baseline_values.ravel()[number]),
         "gap": finite(e.deltas.ravel()[number]),
         "error": finite(e.error.ravel()[number]),
+        "size": finite(l1(e).ravel()[number]),
         "evals": int(e.n_evals.ravel()[number]),
         "state": status(e)[number],
         "equation": equation(e, i, j),

@@ -69,7 +69,7 @@ export function diagnostics(app) {
     chart.svg.append(h("polyline", { class: "line", points: points(chart.X, chart.Y, alphas, values) }),
       ...alphas.map((a, i) => Number.isFinite(slopes[i]) && h("circle", { class: "node", cx: chart.X(a), cy: chart.Y(values[i]), r: 2.2 })).filter(Boolean));
     scrubbed(chart);
-    return h("figure", {}, h("figcaption", {}, `F along the path, ${nodes.length} nodes; shaded: saturated`), chart.svg);
+    return h("figure", {}, h("figcaption", {}, nodes.length ? `F along the path, ${nodes.length} nodes; shaded: saturated` : "F at both ends: this method needs no nodes"), chart.svg);
   }
   function running() {
     const rise = rows.values.map((v) => v - path.F0), chart = frame("running sum of the quadrature against F(a) - F(x')", [0, 1], span(rise, rows.total), "share of the path");
@@ -83,13 +83,13 @@ export function diagnostics(app) {
   function spent() {
     const runs = app.runs().filter((r) => r.evals > 0 && (r.gap || r.error));
     if (!runs.length) return h("figure", {}, h("figcaption", {}, "gap and estimated error are zero: nothing to plot"));
-    const xs = runs.map((r) => r.evals), tol = app.spec.rtol * Math.abs(path.F - path.F0), [low, high] = span(runs.flatMap((r) => [Math.abs(r.gap), r.error]).filter((v) => v > 0), tol > 0 ? [tol] : []);
+    const xs = runs.map((r) => r.evals), tol = app.spec.rtol * path.size, [low, high] = span(runs.flatMap((r) => [Math.abs(r.gap), r.error]).filter((v) => v > 0), tol > 0 ? [tol] : []);
     const chart = frame("gap and estimated error against gradients spent", span(xs), [low, high], "gradients", true);
     const place = (r, v, form) => v > 0 && chart.svg.append(form === "gap" ? h("circle", { class: "node", cx: chart.X(r.evals), cy: chart.Y(v), r: 4 })
       : h("path", { class: "mark", d: `M${chart.X(r.evals) - 4} ${chart.Y(v) + 4}l4 -8 4 8z` }));
     for (const r of runs) { place(r, Math.abs(r.gap), "gap"); place(r, r.error, "error"); }
     if (tol > 0) chart.svg.append(h("path", { class: "tolerance", d: `M${LEFT} ${chart.Y(tol)}H${WIDE - RIGHT}` }));
-    return h("figure", {}, h("figcaption", {}, `${runs.length === 1 ? "this run" : `${runs.length} runs`}: ● gap, ▲ estimated error, dashed: ${percent(app.spec.rtol)} of F(x) - F(x')`), chart.svg);
+    return h("figure", {}, h("figcaption", {}, `${runs.length === 1 ? "this run" : `${runs.length} runs`}: ● gap, ▲ estimated error, dashed: ${percent(app.spec.rtol)} of all |attributions|`), chart.svg);
   }
   function draw() {
     path = app.path();
@@ -97,7 +97,8 @@ export function diagnostics(app) {
     rows = { alphas: row(0), values: row(1), slopes: row(2), reached: row(4), total: row(5) };
     lines = [];
     const finite = rows.values.every(Number.isFinite) && path.F !== null;
-    put(charts, ...(finite ? [alongPath(), running(), spent()] : [h("p", {}, "F is not finite on the path.")]));
+    const nodes = rows.slopes.some(Number.isFinite);
+    put(charts, ...(finite ? [alongPath(), nodes && running(), spent()] : [h("p", {}, "F is not finite on the path.")]));
     put(words, h("p", {}, app.spec.verdict), h("p", { class: "legend" }, "A small gap is necessary, not sufficient; the error is an estimate, not a guarantee."));
     put(tips, ...path.advice.map((tip) => h("li", {}, `${tip.text} `, app.canRun() && h("button", { type: "button", on: { click: () => app.run(tip.options) } }, "apply"))));
     scrub.hidden = !finite;

@@ -89,7 +89,7 @@ function render({ model, el }) {
     const pin = (key) => h("button", { type: "button", "aria-pressed": Boolean(pins[key]), title: `keep this as ${key}, to compare`, on: { click: () => { pins[key] = pinned(); drawHead(); drawPair(); } } }, `pin ${key}`);
     const menu = h("select", { "aria-label": "export", on: { change: () => { save(menu.value); menu.value = ""; } } },
       [["", "export"], ["png", "PNG"], ["svg", "SVG"], ["csv", "CSV"], ...(live ? [["html", "HTML page"]] : []), ...(spec.code ? [["code", "copy as Python"]] : [])].map(([value, label]) => h("option", { value }, label)));
-    const reset = spec.changed && app.canRun() && h("button", { type: "button", on: { click: () => app.send({ type: "reset" }) } }, "back to the original");
+    const reset = spec.original === false && app.canRun() && h("button", { type: "button", on: { click: () => app.send({ type: "reset" }) } }, "back to the original");
     const focus = app.focused(head);
     put(head, h("div", { class: "line" }, h("h3", {}, h("bdi", {}, app.heading() || "explanation")), h("span", { class: "tools" }, pin("A"), pin("B"), menu)),
       h("div", { class: "line" }, h("span", { class: "num" }, path.equation), chip, numbers, spec.changed && h("b", {}, h("bdi", {}, spec.changed)), reset));
@@ -114,7 +114,7 @@ function render({ model, el }) {
       return tell("this sample is sent by the kernel when one is there");
     };
     const focus = app.focused(picker);
-    put(picker, select("sample", names, String(app.path().n), change), app.spec.more > 0 && h("span", { class: "legend" }, `${app.spec.more} more not listed`));
+    put(picker, select("sample", names, String(app.path().n), change, { class: "wide" }), app.spec.more > 0 && h("span", { class: "legend" }, `${app.spec.more} more not listed`));
     focus();
   }
   function drawTabs() {
