@@ -212,3 +212,55 @@ def test_a_tensor_that_is_not_there_lists_the_near_ones(mixed: Any, tmp_path: Pa
     mixed.export(folder / "saved_model", verbose=False)
     with pytest.raises(InputError, match="words"):
         load(folder, trust=True)
+
+
+# --- a new package on a SavedModel with an embedding ---------------------------------------------------------------
+
+TOKENS = """
+    import numpy as np
+    from pyig.artifacts import ModelPackage
+    from pyig.projections import Embedding, Tokens
+
+    WORDS = ["", "a", "good", "film"]
+
+    class Words(ModelPackage):
+        columns, outputs, model, encoded = ("text", "size"), ("y",), "saved_model", {"ids": "words"}
+        baseline, max_allowed_error = {"text": "", "size": 0.0}, 0.1
+
+        def ids(self, rows):
+            found = [[WORDS.index(word) for word in text.split()] for text in rows["text"]]
+            return np.array([[*one, *[0] * (4 - len(one))] for one in found])
+
+        def encode(self, rows):
+            ids = self.ids(rows)
+            return {"ids": ids, "mask": (ids > 0).astype(float), "size": rows["size"].to_numpy(float)}
+
+        def projections(self, rows):
+            tokens = self.ids(rows)
+            return {
+                "ids": Tokens(tokens, WORDS, name="text"),
+                "mask": Embedding(rows["size"], name="masked"),
+                "size": Embedding(rows["size"]),
+            }
+
+    def get_model():
+        return Words(__file__)
+"""
+
+
+def test_words_of_a_saved_model(mixed: Any, tmp_path: Path) -> None:
+    folder = write(tmp_path / "p", TOKENS)
+    mixed.export(folder / "saved_model", verbose=False)
+    artifact = load(folder, trust=True)
+    rows = pd.DataFrame({"text": ["a good", "film film a"], "size": [2.0, -1.0]})
+    e = artifact.explain(rows)
+    assert e.inputs["text"].tolist() == [["a", "good", "", ""], ["film", "film", "a", ""]]
+    total = sum(part.reshape(2, -1).sum(axis=1) for part in e.attributions.values())
+    assert np.allclose(total, e.values - e.baseline_values, atol=2e-3)
+    ids = np.array([[1, 2, 0, 0], [3, 3, 1, 0]])
+    feed = {"ids": ids, "mask": (ids > 0).astype(np.float32), "size": rows[["size"]].to_numpy(np.float32)}
+    assert np.allclose(artifact.predict(rows), mixed(feed).numpy(), atol=1e-6)
+    wheres = [problem.what for problem in artifact.problems(rows)]
+    assert wheres == ["'masked' is no column of the rows"]
+    saved = e.save(tmp_path / "e.npz")
+    assert type(e).load(saved) == e

@@ -105,7 +105,7 @@ class ModelPackage:
         return np.asarray(rows[list(self.columns)].to_numpy(), np.float32)
 
     def baselines(self, rows: Table) -> Any:
-        """Return where the paths start, in the model's input."""
+        """Return where the paths start: a number, a name, or what `encode` would give for the rows to start from."""
         if not isinstance(self.baseline, Mapping) or set(self.baseline) != set(self.columns):
             return self.baseline
         import pandas as pd

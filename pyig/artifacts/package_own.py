@@ -72,7 +72,7 @@ class OwnGeneration:
             return Encodings(rows, x, self._input(start))
         with self._loaded.running("baselines()"):
             found = self._package.baselines(rows)
-        if self._cut is not None and hasattr(found, "shape"):
+        if self._cut is not None and (isinstance(found, dict) or hasattr(found, "shape")):
             found = self._cut_input(found)
         return Encodings(rows, x, found)
 
