@@ -81,7 +81,10 @@ def test_the_package_opens_such_directories(tmp_path: Path) -> None:
 
 def test_rows_come_as_frames_dicts_and_lists(zips: MetadataModel) -> None:
     table = {name: [row[name] for row in ROWS] for name in ("zip_codes", "age", "height")}
-    tensors = {"zip_codes": np.array(table["zip_codes"]), "x": [[row["age"], row["height"]] for row in ROWS]}
+    tensors = {
+        "zip_codes": np.char.encode(table["zip_codes"], "utf-8"),
+        "x": [[row["age"], row["height"]] for row in ROWS],
+    }
     bag = {"zip_codes": table["zip_codes"], "measurements": tensors["x"]}
     first = zips.explain(ROWS, **GL50)
     for rows in (table, pd.DataFrame(table), tensors, bag):
@@ -146,6 +149,9 @@ def test_the_highest_score_is_the_default_target(zips: MetadataModel) -> None:
     assert both.attributions["zip_codes"].shape == (3, 2, 2)
     assert both.attributions["age"].shape == (3, 2)
     assert completes(both)
+    against = zips.explain(ROWS, "yes", contrast="no", **GL50)
+    assert against.values == pytest.approx(scores[:, 1] - scores[:, 0])
+    assert completes(against)
     each = zips.explain(ROWS, ["no", "yes", "no"], **GL50)
     assert each.targets.tolist() == [0, 1, 0]
     with pytest.raises(InputError, match="unknown label 'maybe'"):
@@ -198,6 +204,8 @@ def test_rows_go_through_the_signature_for_preprocessing(tmp_path: Path) -> None
     served = loaded(text=tf.constant(["1.0;2.0", "-1;0.5"]))["scores"]
     assert model.predict({"text": ["1.0;2.0", "-1;0.5"]}) == pytest.approx(np.asarray(served))
     assert [problem.where for problem in model.problems()] == ["inputs.ones"]
+    with pytest.raises(InputError, match=r"inputs\.pair"):  # the file speaks of the other signature
+        MetadataModel(tmp_path / "m", signature="serving_default")
 
 
 def test_words_of_a_fixed_length_each_have_their_vector(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ def test_sparse_words_that_are_also_counted_are_held_fixed_there(tmp_path: Path)
     plain = MetadataModel(models.sparse_words(tmp_path / "plain"))
     one, other = counted.explain(SPARSE, 2, **GL50), plain.explain(SPARSE, 2, **GL50)
     assert one.values == pytest.approx(other.values * [2, 1, 0])
+    alone = counted.explain(SPARSE, 2, batch_size=1, **GL50)
+    assert alone.attributions["words"] == pytest.approx(one.attributions["words"], abs=1e-6)
     assert one.attributions["words"] == pytest.approx(other.attributions["words"] * [[2], [1], [0]], abs=1e-6)
     assert completes(one)
 

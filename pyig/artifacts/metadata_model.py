@@ -52,7 +52,7 @@ class MetadataModel:
         Default: the ``explanation_metadata.json`` of the directory.
     signature : str, optional
         Which signature is explained. Default: ``xai_model``, what the metadata says, ``serving_default``, or the only
-        one. Where there is ``xai_preprocess``, rows go through it first.
+        one. In front of ``xai_model``, rows go through ``xai_preprocess`` where the model has it.
     output : str, optional
         Name of the output, where the metadata has several.
     trust : bool, default False
@@ -110,8 +110,8 @@ class MetadataModel:
 
     @property
     def preprocesses(self) -> bool:
-        """Whether rows go through ``xai_preprocess`` before the explained signature."""
-        return PREPROCESS in self.model.signatures and self.model.key != PREPROCESS
+        """Whether rows go through ``xai_preprocess`` before ``xai_model``."""
+        return PREPROCESS in self.model.signatures and self.model.key == EXPLAINED
 
     def predict(self, rows: Table) -> NDArray[Any]:
         """Return the model's outputs, shape (N, ...)."""
@@ -180,6 +180,8 @@ class MetadataModel:
             self._explainer = IntegratedGradients(Tail(self.binding), backend="tensorflow")
         labels = cache(lambda: self._labels_of(raw))
         own = {**options, "forward_kwargs": {**self._fixed(raw), **(options.get("forward_kwargs") or {})}}
+        if isinstance(own.get("contrast"), str):
+            own["contrast"] = self.labels.target(own["contrast"], labels)
         if not callable(target):
             own.setdefault("output_kind", self.binding.cut.output_kind)
             if not self.labels.binary or target is not None:

@@ -97,8 +97,8 @@ def _projection(
 
 
 def _values(bound: Bound, raw: Mapping[str, Any]) -> Array:
-    """Return the user's values, (N,) or (N, T); sparse ones have places, however few."""
-    values = np.asarray(raw[str(bound.feed)])
+    """Return the user's values as numbers or text, (N,) or (N, T); sparse ones have places, however few."""
+    values = texts(raw[str(bound.feed)])
     while values.ndim > 1 and values.shape[-1] == 1 and bound.sparse is None:
         values = values[..., 0]
     return values
