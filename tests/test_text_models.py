@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import text_models
 import torch
 
-from pyig.errors import InputError
+from pyig.errors import InputError, SaveFileError
 from pyig.text import TextExplanation, explain_text
 from pyig.text.language import explain_generation, explain_next, explain_similarity
 
@@ -99,6 +101,17 @@ def test_frames_slices_and_words_of_the_report(explained: TextExplanation) -> No
     assert TEXTS[2][first["begin"] : first["end"]] == first["text"] == "An"
     assert "Short" in repr(explained)
     assert [len(one) for one in explained] == [1] * len(TEXTS)
+
+
+def test_saved_and_loaded(explained: TextExplanation, tmp_path: Path) -> None:
+    loaded = TextExplanation.load(explained.save(tmp_path / "texts.npz"))
+    assert loaded.encoded == explained.encoded
+    assert [loaded.shares(i) for i in range(len(loaded))] == [explained.shares(i) for i in range(len(explained))]
+    assert loaded.tokens == explained.tokens
+    with pytest.raises(InputError, match="does not hold its model"):
+        loaded.edit({"good": "bad"}, 2)
+    with pytest.raises(SaveFileError, match="Explanation without texts"):
+        TextExplanation.load(explained.tokens.save(tmp_path / "tokens.npz"))
 
 
 def test_several_targets() -> None:
@@ -248,6 +261,23 @@ def test_a_generation_token_by_token() -> None:
     again = explain_generation(model, "the capital of france is", tokenizer, "and then", progress=False, n_steps=16)
     assert again.tokens == ("and", "then")
     assert list(again.to_frame().columns) == ["and", "then"]
+
+
+def test_what_the_document_promises_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = (Path(__file__).parents[1] / "docs" / "text.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 3
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {
+        "model": text_models.classifier(),
+        "encoder": text_models.classifier().bert,
+        "language_model": text_models.causal(),
+        "tokenizer": text_models.tokenizer(),
+    }
+    exec(compile("".join(blocks), "text.md", "exec"), names)
+    assert (tmp_path / "texts.html").stat().st_size > 1000
+    assert names["table"]["text"].tolist() == ["A dull film", "A dull book", "A film", "A great film"]
+    assert names["story"].matrix()[2].shape == (5, 3)
 
 
 def _next(model: torch.nn.Module, ids: list[int], token: int) -> float:
