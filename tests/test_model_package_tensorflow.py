@@ -89,6 +89,7 @@ def test_heart_disease_from_its_package_alone(heart: Any, heart_package: Path) -
     assert np.allclose(e.values, artifact.predict(rows)[:, 0], atol=1e-5)
     assert artifact.outputs in (("predicted_target",), ("risk",))
     assert e.inputs["age"].tolist() == rows["age"].tolist()
+    assert np.allclose(e.baselines["age"], means[0])
     assert artifact.describe()["contract"] == "generation 1"
     assert list(artifact.describe()["differentiable"]) == ["findings"]
 

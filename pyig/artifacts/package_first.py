@@ -124,7 +124,8 @@ class FirstGeneration:
                         for j, one in enumerate(given)
                     ]
                 )
-        start = encodings.start if len(encodings.start) == n else encodings.start.iloc[[0] * n]
+        start = _unpacked(encodings)
+        start = start if len(start) == n else start.iloc[[0] * n]
         found = collect(explanation, answers, encodings.rows, start, self._with_rest)
         self._with_rest = REST in found.attributions
         return found
@@ -202,6 +203,22 @@ def _graph(model: Any) -> Graph:
         "expected a package that derives from TFSavedModelWrapperIg, or has a Keras model as .model; got "
         f"{type(model).__qualname__} without either. Derive from pyig.artifacts.ModelPackage for any other model"
     )
+
+
+def _unpacked(encodings: Encodings) -> Table:
+    """Return the baseline by column, also where the package packs all columns, as they are, into one list."""
+    rows, transformed, start = encodings.rows, encodings.transformed, encodings.start
+    if len(start.columns) != 1 or list(start.columns) != list(transformed.columns):
+        return start
+    packed, begin = (np.array(table.iloc[:, 0].tolist(), dtype=object) for table in (transformed, start))
+    if packed.shape != rows.shape or begin.shape[1:] != packed.shape[1:]:
+        return start
+    if not all(kind.kind in "fiub" for kind in rows.dtypes if hasattr(kind, "kind")):
+        return start
+    import pandas as pd
+
+    same = np.allclose(packed.astype(np.float64), rows.to_numpy(np.float64), rtol=1e-6, equal_nan=True)
+    return pd.DataFrame(begin.astype(np.float64), columns=rows.columns) if same else start
 
 
 def limit_of(value: Any) -> float | None:

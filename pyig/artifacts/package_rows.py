@@ -112,8 +112,8 @@ def collect(
     if rest.any():
         notes.append(f"the package's projection leaves out a part of the attributions; it stands under {REST!r}")
     if with_rest or rest.any() or any(part.ndim > 2 for part in phi.values()):
-        phi[REST], inputs[REST] = rest, np.full(len(encoded), np.nan)
-        baselines[REST] = np.full(len(encoded), np.nan)
+        phi[REST], inputs[REST] = rest, np.full(len(encoded), "", np.str_)
+        baselines[REST] = inputs[REST]
     return replace(
         encoded,
         attributions={name: part if several else part[:, 0] for name, part in phi.items()},
