@@ -74,3 +74,13 @@ def save_graph(
         signature = v1.saved_model.predict_signature_def(inputs, outputs)
         builder.add_meta_graph_and_variables(session, ["serve"], {"serving_default": signature} if signed else {})
         builder.save()
+
+
+def slopes(cut: Any, rows: dict[str, Any], column: int = 0) -> tuple[Any, dict[str, Any]]:
+    """Return the encoded tensors, and the gradient of one output column with respect to them."""
+    values = cut.encode(rows)
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        output = cut.tail(values, cut.still(rows))
+        chosen = output[:, column]
+    return values, tape.gradient(chosen, values)

@@ -8,6 +8,8 @@ from typing import Any
 from pyig.artifacts.signatures import Tensor
 from pyig.errors import InputError, ModelError, unknown
 
+_PROBABILITIES = ("softmax", "sigmoid")
+
 
 class KerasCall:
     """Named inputs and outputs of a loaded model.
@@ -36,6 +38,14 @@ class KerasCall:
         """Shapes of the outputs by name; empty where the model does not say them."""
         tensors = list(getattr(self.model, "outputs", None) or [])
         return dict(zip(self.outputs, (tuple(tensor.shape) for tensor in tensors), strict=False))
+
+    def output_kind(self, name: str | None) -> str | None:
+        """Return ``"probabilities"`` where the layer that gives an output ends in a softmax or sigmoid."""
+        layers = {layer.name: layer for layer in getattr(self.model, "layers", [])}
+        last = layers.get(name) if name is not None else next(reversed(layers.values()), None)
+        kind = getattr(getattr(last, "activation", None), "__name__", None) or type(last).__name__.lower()
+        alone = name is not None or len(self.outputs) == 1
+        return "probabilities" if alone and kind in _PROBABILITIES else None
 
     def arranged(self, values: Mapping[str, Any]) -> Any:
         """Return values by input name in the structure that the model takes; inputs without a value are None."""

@@ -22,11 +22,11 @@ class WholePart:
     """The whole model, whose float inputs are explained: the face of `pyig.artifacts.named.Part`."""
 
     behind: frozenset[str] = frozenset()
-    output_kind: str | None = None  # the backend sees it by itself
 
     def __init__(self, call: KerasCall, output: str | None, notes: tuple[str, ...]) -> None:
         self._call = call
         self.notes = notes
+        self.output_kind = call.output_kind(output)
         self.encoded: Mapping[str, Tensor] = {name: place for name, place in call.inputs.items() if place.floating}
         self._explainer = IntegratedGradients(call.model, output=call.output_of(output))
 

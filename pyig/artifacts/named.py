@@ -116,7 +116,7 @@ class NamedArtifact:
         The columns that make up a vector input.
     output_names : sequence of str, optional
         Names for the outputs, which targets may then be given by. Two names for one output, the probability of the
-        second: then target 0 is the probability of the first.
+        second: then target 0 is the probability of the first, and 1 the default.
     """
 
     def __init__(
@@ -187,8 +187,9 @@ class NamedArtifact:
         if not callable(target):
             options.setdefault("output_kind", part.output_kind)
             options.setdefault("output_names", self._names or None)
-            if self._two_classes and target is not None:
+            if self._two_classes:
                 options["value"] = options.get("value") or "probability"
+                target = 1 if target is None else target
         found = part.explainer().explain(x, given, target, **options)
         return self._in_words(found, part, words)
 
