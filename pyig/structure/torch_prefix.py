@@ -172,7 +172,9 @@ def _operations(recording: Recording) -> Iterator[Operation]:
 
 
 def _why_not(recording: Recording) -> str:
-    first = next(step for step in recording.steps if recording.moving(step))
+    first = next((step for step in recording.steps if recording.moving(step)), None)
+    if first is None:
+        return "the model does nothing to its input"
     if not is_affine(recording, first, set(recording.points)):
         name = getattr(first.func, "__name__", "first operation")
         return f"the model does not begin with an affine operation ({name})"
