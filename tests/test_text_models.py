@@ -225,6 +225,25 @@ def test_similarity_of_sentences() -> None:
     assert changed.after.values[0] < found.values[0]
 
 
+@pytest.mark.parametrize("question", ["classes", "next token", "similarity"])
+def test_fewer_gradients_than_fifty_at_equal_error(question: str) -> None:
+    """The default at a tolerance of 0.1 %, and the trapezoid with 50 nodes, against Gauss-Legendre with 150."""
+    tokenizer, texts = text_models.tokenizer(), ["the film was not as bad", "its plot went nowhere"]
+    ask = {
+        "classes": lambda **given: explain_text(text_models.classifier(), texts, tokenizer, target=1, **given),
+        "next token": lambda **given: explain_next(text_models.causal(), texts, tokenizer, **given),
+        "similarity": lambda **given: explain_similarity(text_models.encoder(), texts, "a review", tokenizer, **given),
+    }[question]
+    exact = ask(n_steps=150, progress=False).tokens.attributions["text"]
+
+    def error(found: TextExplanation) -> float:
+        return float((np.abs(found.tokens.attributions["text"] - exact).sum(1) / np.abs(exact).sum(1)).mean())
+
+    found = ask(rtol=1e-3, progress=False)
+    assert found.n_evals.max() < 50
+    assert error(found) <= error(ask(n_steps=50, method="riemann_trapezoid", progress=False))
+
+
 def test_the_next_token() -> None:
     model, tokenizer = text_models.causal(), text_models.tokenizer()
     texts = ["the capital of france is", "paris in"]
