@@ -212,6 +212,16 @@ def test_a_package_takes_the_published_steps(tmp_path: Path) -> None:
     assert not all(capped.meta["met"])
 
 
+def test_steps_may_be_chosen_when_the_package_is_opened(tmp_path: Path) -> None:
+    chosen = {"compat": "fiddler", "max_allowed_error": 1e-6, "max_steps": 120}
+    artifact = load(write(tmp_path / "p", STEEP), trust=True, **chosen)
+    rows = {name: ROWS[:, i] for i, name in enumerate("abcd")}
+    e = artifact.explain(rows)
+    assert {name: e.meta[name] for name in chosen} == chosen
+    assert artifact.defaults["rtol"] == 1e-8
+    assert artifact.explain(rows, compat=None, max_allowed_error=1).meta["rtol"] == 0.01
+
+
 def test_without_compat_the_tolerance_is_the_error_per_feature(tmp_path: Path) -> None:
     artifact = load(write(tmp_path / "p", STEEP), trust=True)
     e = artifact.explain({name: ROWS[:, i] for i, name in enumerate("abcd")})

@@ -27,6 +27,7 @@ from pyig.explanation import Explanation
 
 Table = Any
 COMPAT = ("fiddler",)
+_OWN: dict[str, Any] = {"compat": None, "max_allowed_error": None, "max_steps": MOST}
 
 
 class PackageArtifact:
@@ -36,11 +37,14 @@ class PackageArtifact:
     ----------
     loaded : Loaded
         Its code, which runs because it is trusted.
+    chosen : dict
+        Options of `explain` that every call has unless it says otherwise: how to keep to the package's limit.
     """
 
     kind = "package"
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, chosen: Mapping[str, Any] | None = None) -> None:
+        self._chosen = dict(chosen or {})
         self.path: Path = loaded.path
         self.model = loaded.model
         self.schemas = Schemas.read(loaded.path)
@@ -59,7 +63,9 @@ class PackageArtifact:
     @property
     def defaults(self) -> Mapping[str, Any]:
         """What the package asks of the integration: `max_allowed_error` as a tolerance, and its cap."""
-        return self.generation.options()
+        limit = self._chosen.get("max_allowed_error")
+        own = {} if limit is None else {"rtol": min(_limit(limit) / 100, 0.99)}
+        return {**self.generation.options(), **own}
 
     def predict(self, rows: Table) -> NDArray[Any]:
         """Return the model's outputs, (N, C)."""
@@ -71,9 +77,6 @@ class PackageArtifact:
         target: Any = None,
         *,
         baselines: Any = None,
-        compat: str | None = None,
-        max_allowed_error: float | None = None,
-        max_steps: int = MOST,
         **options: Any,
     ) -> Explanation:
         """Explain rows in the package's features.
@@ -103,6 +106,8 @@ class PackageArtifact:
         """
         generation = self.generation
         table = frame(rows, self.columns)
+        kept = {name: options.pop(name, self._chosen.get(name, value)) for name, value in _OWN.items()}
+        compat, max_allowed_error, max_steps = kept.values()
         limit = generation.limit if max_allowed_error is None else _limit(max_allowed_error)
         target = self._target(target)
         encodings = self._encoded(table, baselines)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyig.artifacts.package_loading import FACTORY, FILE
-from pyig.errors import InputError
+from pyig.errors import InputError, unknown
 
 if TYPE_CHECKING:
     from pyig.artifacts.package_artifact import PackageArtifact
+
+OPTIONS = ("compat", "max_allowed_error", "max_steps")
 
 
 class PackageOpener:
@@ -24,6 +26,14 @@ class PackageOpener:
     def open(path: Path, *, trust: bool = False, **options: Any) -> PackageArtifact:
         """Run the package and return it as an artifact.
 
+        Parameters
+        ----------
+        path : Path
+        trust : bool
+            Without it nothing runs.
+        **options
+            ``compat``, ``max_allowed_error`` and ``max_steps`` of `PackageArtifact.explain`, for every call.
+
         Raises
         ------
         InputError
@@ -32,14 +42,15 @@ class PackageOpener:
         path = Path(path)
         if not PackageOpener.recognises(path):
             raise InputError(f"expected a folder with {FILE}; got {str(path)!r}")
-        if options:
-            raise InputError(f"expected no options for a model package; got {', '.join(options)}")
+        for name in options:
+            if name not in OPTIONS:
+                raise unknown("option of a model package", name, OPTIONS)
         if not trust:
             raise InputError(_refusal(path))
         from pyig.artifacts.package_artifact import PackageArtifact
         from pyig.artifacts.package_loading import Loaded
 
-        return PackageArtifact(Loaded(path))
+        return PackageArtifact(Loaded(path), options)
 
 
 def _refusal(path: Path) -> str:

@@ -60,7 +60,7 @@ class Loaded:
             sys.path.insert(0, str(self.path))
             try:
                 yield
-            except PyigError:
+            except (PyigError, MemoryError):  # of memory, whoever calls may ask for less at a time
                 raise
             except (Exception, SystemExit) as error:  # the package is anybody's code
                 raise ModelError(f"{what} of {str(self.path)!r} raised {type(error).__name__}: {error}") from error

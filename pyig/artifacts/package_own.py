@@ -79,7 +79,9 @@ class OwnGeneration:
     def integrate(self, encodings: Encodings, target: Any, options: Mapping[str, Any]) -> Explanation:
         """Explain the encoded rows."""
         names = {"output_names": self.outputs} if len(self.outputs) > 1 and "output_names" not in options else {}
-        return self.engine.explain(encodings.x, encodings.baselines, target, **names, **options)
+        engine = self.engine
+        with self._loaded.running("the model"):  # it may import on its way
+            return engine.explain(encodings.x, encodings.baselines, target, **names, **options)
 
     def project(self, encodings: Encodings, explanation: Explanation) -> Explanation:
         """Apply the package's projections."""
