@@ -246,3 +246,39 @@ def test_only_a_chunk_is_held(kind: str, tmp_path: Path) -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 2 * peaks[0] + 100_000
+
+
+@pytest.mark.parametrize(
+    ("cells", "clean"),
+    [
+        (["1", "2"], True),
+        (["1.5", "2"], True),
+        (["true", "FALSE"], True),
+        (["a", "b"], True),
+        (["1", ""], False),
+        (["1", "2", "a"], False),
+        (["1", "2", "inf"], False),
+        (["a", "b", "7"], False),
+    ],
+)
+def test_a_clean_file_needs_no_second_look(cells: list[str], clean: bool, tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("\n".join(["n,x", *(f"{i},{cell}" for i, cell in enumerate(cells))]) + "\n")
+    rows = Rows(tmp_path / "r.csv")
+    assert rows.clean is clean
+    if clean:
+        assert not next(rows.chunks(10)).faults
+    (tmp_path / "r.csv").write_text((tmp_path / "r.csv").read_text() + "1\n")
+    assert not Rows(tmp_path / "r.csv").clean
+
+
+def test_a_name_that_a_row_lacks_is_missing_there(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text('{"a": 1}\n{"a": 2, "b": 3}\n')
+    rows = Rows(tmp_path / "r.jsonl")
+    assert not rows.clean
+    assert [str(fault)[:17] for fault in next(rows.chunks(5)).faults] == ["row 0, column 'b'"]
+
+
+def test_numbers_that_no_column_can_hold(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text(f'[{{"a": 1}}, {{"a": {2**64}}}, {{"a": {2**70}}}, {{"a": 1e999}}]')
+    (chunk,) = Rows(tmp_path / "r.json").chunks(10)
+    assert {fault.row for fault in chunk.faults} == {1, 2, 3}

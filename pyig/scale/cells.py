@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from pyig.scale.columns import DTYPES, MISSING, Array, Column, shown
+from pyig.scale.columns import DTYPES, ENDLESS, MISSING, Array, Column, shown
 
 Look = tuple[str, tuple[int, ...]]
 _TEXT_LOOKS = re.compile(
-    r"\s*(?:(?P<code>0\d+)|(?P<int>[+-]?\d{1,18})|(?P<float>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?inf(?:inity)?)"
-    r"|(?P<bool>true|false)|(?P<missing>|\?|na|n/a|nan|null|none))\s*",
+    r"\s*(?:(?P<code>0\d+)|(?P<int>[+-]?\d{1,18})|(?P<float>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+    r"|(?P<endless>[+-]?inf(?:inity)?)|(?P<bool>true|false)|(?P<missing>|\?|na|n/a|nan|null|none))\s*",
     re.IGNORECASE,
 )
 _SCALARS: dict[type, str] = {int: "int", float: "float", bool: "bool", str: "text"}
+_EXACT: dict[str, set[type]] = {"int": {int}, "float": {int, float}, "bool": {bool}, "text": {str}}
 _ABSENT = "expected {wanted}; the cell is missing"
 _PLAIN = re.compile(r"[\d+\-.eE\s]*")
 
@@ -43,9 +44,9 @@ def read_text(cell: str, column: Column) -> Any:
         raise ValueError(_ABSENT.format(wanted=column))
     if look == "bool" and column.kind == "bool":
         return cell.strip().lower() == "true"
-    if column.kind == "bool" or look not in ("int", "float"):
+    if column.kind == "bool" or look not in ("int", "float", ENDLESS):
         raise ValueError(f"expected {column}, as in most rows; got {shown(cell)}")
-    return _finite(float(cell), cell) if column.kind == "float" else int(cell)
+    return _finite(float(cell), cell) if column.kind == "float" or look == ENDLESS else int(cell)
 
 
 def quick_text(cells: list[str], column: Column) -> Array | None:
@@ -73,12 +74,23 @@ def json_looks(cells: Iterable[Any]) -> Iterator[Look]:
         if cell is None or cell != cell:
             yield (MISSING, ())
         elif (kind := _SCALARS.get(type(cell))) is not None:
-            yield (kind, ())
+            yield (kind if kind != "float" or np.isfinite(cell) else ENDLESS, ())
         elif isinstance(cell, dict):
             yield ("object", ())
         else:
             array = _array(cell)
             yield ("ragged", ()) if array is None else (_kind(array), array.shape)
+
+
+def quick_json(cells: list[Any], column: Column) -> Array | None:
+    """Make the array of a column in one go; None where some cell may be at fault."""
+    if column.shape or not set(map(type, cells)) <= _EXACT[column.kind]:
+        return None
+    try:
+        array: Array = np.array(cells, dtype=DTYPES.get(column.kind, np.str_))
+    except OverflowError:
+        return None
+    return array if array.dtype.kind != "f" or np.isfinite(array).all() else None
 
 
 def read_json(cell: Any, column: Column) -> Any:
@@ -90,6 +102,7 @@ def read_json(cell: Any, column: Column) -> Any:
         return cell if isinstance(cell, str) else str(cell)
     if look in ("object", "ragged"):
         raise ValueError(f"expected a number, a text, or a list of the same shape in all rows; got {shown(cell)}")
+    look = "float" if look == ENDLESS else look
     fits = look == column.kind or (look, column.kind) == ("int", "float")
     if not fits or shape != column.shape:
         raise ValueError(f"expected {column}, as in most rows; got {shown(cell)}")

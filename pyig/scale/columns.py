@@ -15,6 +15,8 @@ DTYPES: dict[str, Any] = {"int": np.int64, "float": np.float64, "bool": np.bool_
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "text": "text"}
 MISSING = "missing"
 CODE = "code"  # a number in looks, a text in truth: 01234
+ENDLESS = "endless"  # a number that no model takes
+_NUMBERS = ("int", "float", ENDLESS)
 _FEW = 0.01  # this share of codes is no slip of the keyboard
 
 
@@ -81,8 +83,8 @@ class Tally:
             return Column(name, "text")
         groups: Counter[tuple[str, tuple[int, ...]]] = Counter()
         for (kind, shape), count in self.counts.items():
-            if kind in ("int", "float", "bool", "text"):
-                groups["number" if kind in ("int", "float") else kind, shape] += count
+            if kind in (*_NUMBERS, "bool", "text"):
+                groups["number" if kind in _NUMBERS else kind, shape] += count
         if not groups:
             return Column(name, "float")
         (group, shape), most = max(groups.items(), key=lambda item: (item[1], item[0]))
@@ -90,6 +92,11 @@ class Tally:
             return Column(name, "text")
         kind = group if group != "number" else "float" if self.counts["float", shape] else "int"
         return Column(name, kind, shape)
+
+    def clean(self, column: Column) -> bool:
+        """Tell whether every cell is what the column holds, so that none can be at fault."""
+        kinds = {"int": {"int"}, "float": {"int", "float"}, "bool": {"bool"}, "text": {"text"}}[column.kind]
+        return set(self.counts) <= {(kind, column.shape) for kind in kinds}
 
 
 def fill(

@@ -118,7 +118,7 @@ class Job:
         parts = Parts(out)
         try:
             done = parts.open(self._fingerprint(size), self.restart)
-            if not done and self.on_error == "raise":
+            if not done and self.on_error == "raise" and not rows.clean:
                 _look_for_faults(rows)
             account = Account(rows=rows.count)
             self._chunks(rows, size, parts, done, account, progress)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pyig.errors import InputError
-from pyig.scale.cells import json_looks, read_json
-from pyig.scale.columns import Array, Column, Fault, shown
+from pyig.scale.cells import json_looks, quick_json, read_json
+from pyig.scale.columns import Fault, shown
 from pyig.scale.untyped import Block, Untyped
 
 _PIECE = 1 << 16
@@ -30,16 +30,11 @@ class JsonSource:
 
     looks = staticmethod(json_looks)
     read = staticmethod(read_json)
+    quick = staticmethod(quick_json)
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.names: list[str] = []  # of the rows that were read so far
-
-    @staticmethod
-    def quick(cells: list[Any], column: Column) -> Array | None:
-        """Leave every cell to `read`."""
-        del cells, column
-        return None
 
     def blocks(self, size: int, first: int = 0) -> Iterator[Block]:
         """Yield blocks of so many rows; a name that a row lacks is missing there."""

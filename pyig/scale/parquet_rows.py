@@ -22,6 +22,8 @@ except ImportError as error:
 class ParquetTable:
     """A parquet file with what its schema says; parameters as for `Untyped`."""
 
+    clean = False  # nobody has looked at the cells yet
+
     def __init__(self, path: Path, wanted: Sequence[str] | None, text: Collection[str]) -> None:
         try:
             self._file = pq.ParquetFile(path)

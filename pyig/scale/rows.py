@@ -35,6 +35,7 @@ class Typed(Protocol):
     names: list[str]
     count: int
     columns: dict[str, Column]
+    clean: bool
 
     def tables(self, size: int, first: int) -> Iterator[tuple[int, int, dict[str, Array], list[Fault]]]:
         """Yield the first row number, the count, the arrays and the faults, `size` rows at a time."""
@@ -92,6 +93,8 @@ class Rows:
         What was found, in the order wanted.
     count : int
         Number of rows.
+    clean : bool
+        Whether it is known already that no row is at fault.
 
     Raises
     ------
@@ -120,7 +123,7 @@ class Rows:
         self._typed: Typed = READERS[kind](self.path, wanted, text)
         if or_all and not set(wanted or ()) <= set(self._typed.names):
             wanted, self._typed = None, READERS[kind](self.path, None, text)
-        self.count = self._typed.count
+        self.count, self.clean = self._typed.count, self._typed.clean
         if not self.count:
             raise InputError(f"expected rows in {self.path.name}; it has none")
         names = self._typed.names

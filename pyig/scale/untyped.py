@@ -59,19 +59,23 @@ class Untyped:
 
     def __init__(self, source: Source, wanted: Sequence[str] | None, text: Collection[str]) -> None:
         self._source = source
-        self.count = 0
+        self.count, whole_rows = 0, True
         tallies: dict[str, Tally] = {}
         for block in source.blocks(_SCANNED):
             self.count += block.count
+            whole_rows &= not block.faults
             broken = {fault.row - block.first for fault in block.faults}
             for name, cells in block.cells.items():
                 if wanted is None or name in wanted:
                     whole = [cell for i, cell in enumerate(cells) if i not in broken] if broken else cells
                     tallies.setdefault(name, Tally()).add(source.looks(whole))
+        every = all(sum(tally.counts.values()) == self.count for tally in tallies.values())  # JSON may lack a name
         self.names = list(source.names)
         self.columns = {
             name: Column(name, "text") if name in text else tally.column(name) for name, tally in tallies.items()
         }
+        clean = all(tallies[name].clean(column) for name, column in self.columns.items())
+        self.clean = whole_rows and every and clean
 
     def tables(self, size: int, first: int) -> Iterator[tuple[int, int, dict[str, Array], list[Fault]]]:
         """Yield the first row number, the count, the arrays and the faults, `size` rows at a time."""
