@@ -99,6 +99,25 @@ def unbuilt() -> None:
     np.testing.assert_allclose(found.values, model(X)[:, 0], rtol=1e-5)
 
 
+def layered() -> None:
+    parts = [layers.Embedding(7, 4, name="emb"), layers.Flatten(), layers.Dense(8, activation="tanh"), layers.Dense(2)]
+    model = keras.Sequential([layers.Input((5,), dtype="int32"), *parts])
+    ids = np.array([[1, 2, 3, 4, 5], [0, 6, 1, 1, 6]])
+    before = state(model)
+    found = pyig.IntegratedGradients(model).explain(ids, target=0, layer="emb", n_steps=40)
+    start, stop = np.asarray(parts[0](np.zeros((1, 5), int))), np.asarray(parts[0](ids))
+
+    def rest(values: Any) -> Any:
+        for part in parts[1:]:
+            values = part(values)
+        return values[:, 0]
+
+    gradient = jax.jit(jax.grad(lambda values: rest(values).sum()))
+    total = sum(np.asarray(gradient(start + (stop - start) * (k + 0.5) / 400)) for k in range(400)) / 400
+    np.testing.assert_allclose(found.attributions, total * (stop - start), rtol=0, atol=1e-5)
+    unchanged(before, model)
+
+
 def method() -> None:
     model = keras.Sequential([layers.Input((3,)), layers.Dense(2)])
     found = pyig.IntegratedGradients(model.call).explain(X, target=0, n_steps=2)
@@ -118,6 +137,6 @@ def trained() -> None:
 
 
 keras.utils.set_random_seed(0)
-for part in (sequential, functional, subclassed, unbuilt, method, trained):
+for part in (sequential, functional, subclassed, unbuilt, layered, method, trained):
     part()
     sys.stdout.write(f"{part.__name__}\n")

@@ -319,4 +319,4 @@ def test_keras_on_jax() -> None:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.split() == ["sequential", "functional", "subclassed", "unbuilt", "method", "trained"]
+    assert done.stdout.split() == ["sequential", "functional", "subclassed", "unbuilt", "layered", "method", "trained"]

@@ -24,10 +24,11 @@ class IntegratedGradients:
     Parameters
     ----------
     model : callable
-        A `torch.nn.Module`, a Keras or tf-keras model, a `tf.function`, a function of torch or TensorFlow tensors, or
-        a numpy function together with `gradient`.
+        A `torch.nn.Module`, a Keras or tf-keras model, a `tf.function`, a function of torch, TensorFlow or JAX tensors,
+        or a numpy function together with `gradient`.
     backend : str, optional
-        Name of the backend, where it cannot be seen from the model or the input: ``"torch"``, ``"tensorflow"``.
+        Name of the backend, where it cannot be seen from the model or the input: ``"torch"``, ``"tensorflow"``,
+        ``"jax"``.
     gradient : callable, optional
         For a numpy function: ``gradient(x)`` for outputs (N,), or ``gradient(x, cotangent=c)`` for (N, C).
     output : str or int, optional
@@ -82,7 +83,8 @@ class IntegratedGradients:
         baselines : None, number, str, callable, array, several, optional
             Where the path starts. None: zero. A name: ``zero``, ``mean``, ``blur``, ``noise``, ``uniform``,
             ``max_distance``, ``pad_token``. An array with or without the batch axis; several of them (a list beside
-            one array, an array of M rows, or `pyig.several`) are averaged.
+            one array, an array of M rows, or `pyig.several`) are averaged. `pyig.at_layer` gives one in the space of
+            the layer, such as the zero embedding.
         target : int, tuple, array, str or callable, optional
             Which output: a class number, a tuple for outputs of higher rank, one entry per sample, ``"predicted"``
             (the default where there are several), ``"top3"`` for three results per sample, or a function from the
