@@ -220,6 +220,49 @@ def pixels(directory: Path) -> Path:
     )
 
 
+def examples(directory: Path, **keys: Any) -> Path:
+    """Serialised examples in, parsed inside, as estimators were exported: the metadata name what was parsed."""
+
+    def build() -> tuple[dict[str, Any], dict[str, Any]]:
+        raw = v1.placeholder(tf.string, [None], name="examples")
+        kinds = {"words": tf.io.VarLenFeature(tf.string), "x": tf.io.FixedLenFeature([2], tf.float32)}
+        parsed = tf.io.parse_example(raw, kinds)
+        words = parsed["words"]
+        values = tf.identity(words.values, name="words_values")
+        indices = tf.identity(words.indices, name="words_indices")
+        shape = tf.identity(words.dense_shape, name="words_shape")
+        x = tf.identity(parsed["x"], name="parsed_x")
+        ids = tf.SparseTensor(indices, lookup(values), shape)
+        found = tf.nn.safe_embedding_lookup_sparse(variable("table", (4, 3), 1), ids, combiner="mean")
+        encoded = tf.identity(tf.reshape(found, [-1, 3]), name="encoded")
+        hidden = tf.tanh(tf.concat([encoded, x], axis=1) @ variable("w", (5, 6), 2))
+        return {"examples": raw}, {"logits": tf.identity(hidden @ variable("v", (6, 3), 3), name="logits")}
+
+    flat(directory, build)
+    words = {
+        "input_tensor_name": "words_values:0",
+        "indices_tensor_name": "words_indices:0",
+        "dense_shape_tensor_name": "words_shape:0",
+        "encoded_tensor_name": "encoded:0",
+        "encoding": "combined_embedding",
+        **keys,
+    }
+    return describe(
+        directory,
+        framework="tensorflow",
+        inputs={"words": words, "x": {"input_tensor_name": "parsed_x:0"}},
+        outputs={"y": {"output_tensor_name": "logits:0"}},
+    )
+
+
+def serialised(words: list[str], x: list[float]) -> bytes:
+    """Return one example as bytes."""
+    texts = tf.train.Feature(bytes_list=tf.train.BytesList(value=[word.encode() for word in words]))
+    numbers = tf.train.Feature(float_list=tf.train.FloatList(value=x))
+    features = tf.train.Features(feature={"words": texts, "x": numbers})
+    return bytes(tf.train.Example(features=features).SerializeToString())
+
+
 class Preprocessed(tf.Module):
     """A model with the two signatures by which TF2 models were explained behind their preprocessing."""
 

@@ -17,7 +17,9 @@ from metadata_runs import GL50, ROWS, completes
 
 import pyig
 import pyig.artifacts
+from pyig.artifacts import metadata_rows
 from pyig.artifacts.metadata_model import MetadataModel, MetadataOpener
+from pyig.artifacts.signatures import Tensor
 from pyig.errors import InputError, InputTypeError
 
 
@@ -92,6 +94,13 @@ def test_rows_come_as_frames_dicts_and_lists(zips: MetadataModel) -> None:
             zips.explain(rows, **GL50) == first or zips.explain(rows, **GL50).values.tolist() == first.values.tolist()
         )
     assert zips.columns == ("zip_codes", "age", "height")
+
+
+def test_bytes_keep_the_zeros_at_their_end() -> None:
+    place = Tensor("raw", "raw:0", "string", (None,))
+    assert metadata_rows.dense([b"a\0", b"\0\0"], place, "raw").tolist() == [b"a\0", b"\0\0"]
+    nested = Tensor("raw", "raw:0", "string", (None, None))
+    assert metadata_rows.dense([[b"a\0", b"b"]], nested, "raw").tolist() == [[b"a\0", b"b"]]
 
 
 @pytest.mark.parametrize(

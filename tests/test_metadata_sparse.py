@@ -131,3 +131,40 @@ def test_wrong_sparse_rows_are_named(row: dict[str, Any], words: str, tmp_path: 
     model = MetadataModel(models.sparse_words(tmp_path / "m"))
     with pytest.raises(InputError, match=words):
         model.explain({"words": [row], "x": [[0.0, 0.0]]})
+
+
+EXAMPLES = [models.serialised(["good", "film"], [0.1, 0.2]), models.serialised([], [1.0, -1.0])]
+
+
+def test_serialised_examples_are_explained_in_what_was_parsed(tmp_path: Path) -> None:
+    parsed = MetadataModel(models.examples(tmp_path / "parsed"))
+    fed = MetadataModel(models.sparse_words(tmp_path / "fed", "mean", weighted=False))
+    assert parsed.columns == ("examples",)
+    one = parsed.explain({"examples": EXAMPLES}, 2, **GL50)
+    other = fed.explain({"words": [["good", "film"], []], "x": [[0.1, 0.2], [1.0, -1.0]]}, 2, **GL50)
+    for name in ("words", "x"):
+        assert one.attributions[name] == pytest.approx(other.attributions[name], abs=1e-6)
+        assert one.inputs[name].tolist() == other.inputs[name].tolist()
+    assert np.count_nonzero(one.attributions["words"]) == 2
+    assert completes(one)
+
+
+def test_baselines_of_parsed_words_are_words(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"input_baselines": [["bad", "the"]]}
+    parsed = MetadataModel(models.examples(tmp_path / "parsed", **keys)).explain({"examples": EXAMPLES}, 2, **GL50)
+    fed = MetadataModel(models.sparse_words(tmp_path / "fed", "mean", weighted=False, **keys))
+    other = fed.explain({"words": [["good", "film"], []], "x": [[0.1, 0.2], [1.0, -1.0]]}, 2, **GL50)
+    assert parsed.baseline_values == pytest.approx(other.baseline_values)
+    assert parsed.attributions["words"] == pytest.approx(other.attributions["words"], abs=1e-6)
+    assert parsed.baselines["words"][0].tolist() == ["bad", "the"]
+
+
+def test_a_parsed_tensor_that_is_not_there_is_named(tmp_path: Path) -> None:
+    place = models.examples(tmp_path / "m", indices_tensor_name="word_indices:0")
+    with pytest.raises(InputError, match=r"(?s)inputs\.words\.indices_tensor_name: no tensor.*near: words_indices:0"):
+        MetadataModel(place)
+    place = models.examples(tmp_path / "other", encoded_tensor_name=None, encoding="identity")
+    with pytest.raises(
+        InputError, match=r"inputs\.words\.encoded_tensor_name: expected the tensor, with a row per row"
+    ):
+        MetadataModel(place)

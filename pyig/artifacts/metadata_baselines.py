@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from pyig.artifacts import metadata_rows
 from pyig.artifacts.metadata_bind import Binding, Bound
-from pyig.artifacts.metadata_tail import encode
+from pyig.artifacts.metadata_tail import Given, encode, encode_given
+from pyig.artifacts.metadata_tail import given as given_values
 from pyig.baselines import several
 from pyig.errors import InputError
 from pyig.tree import is_frame
@@ -58,6 +59,9 @@ def from_metadata(binding: Binding, raw: Mapping[str, Any], explained: Mapping[s
         for i, value in enumerate(bound.item.encoded_baselines or ()):
             given[i][name] = _filled(value, explained[name], f"{where}.encoded_baselines[{i}]")
         for i, value in enumerate(bound.item.input_baselines or ()):
+            if bound.parsed:
+                words[i][name], given[i][name] = _parsed(binding, bound, value, raw, f"{where}.input_baselines[{i}]")
+                continue
             rows = _raw(bound, value, raw, explained, f"{where}.input_baselines[{i}]")
             given[i] |= encode(binding, rows, [bound]) if bound.feed is not None else {name: rows[name]}
             if bound.feed is not None:
@@ -103,6 +107,18 @@ def _raw(
         rest = {} if bound.weights is None else {bound.weights[0]: weights}
         return {bound.feed: values, bound.sparse.indices: mask} | rest
     return {bound.feed: _filled(value, np.asarray(raw[bound.feed]), where)}
+
+
+def _parsed(binding: Binding, bound: Bound, value: Any, raw: Mapping[str, Any], where: str) -> tuple[Array, Array]:
+    """Return a baseline of values that the model makes itself, and its explained tensor, with one row each."""
+    own = given_values(binding, raw, bound)
+    if own.mask is None:
+        start = Given(_filled(value, own.values, where))
+    else:
+        kind = "string" if own.values.dtype.kind == "U" else "number"
+        values, mask, weights = metadata_rows.padded([value], bound.item.name, kind)
+        start = Given(values, mask, None if own.weights is None else weights)
+    return start.values, encode_given(binding, bound, start)
 
 
 def _filled(value: Any, like: Array, where: str) -> Array:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyig.artifacts.metadata_schema import Input, Metadata, Output
 from pyig.artifacts.signatures import Tensor
+from pyig.artifacts.tensor_names import find
 from pyig.errors import InputError, ModelError
 
 if TYPE_CHECKING:
     from pyig.artifacts.saved_model import SavedModel
     from pyig.artifacts.saved_model_cut import Cut
+
+
+_KEYS = (
+    "input_tensor_name", "indices_tensor_name", "dense_shape_tensor_name",
+    "weight_values_name", "weight_indices_name", "weight_dense_shape_name",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,9 @@ class Bound:
         What is fed beside sparse values.
     weights : tuple of str, optional
         The model's inputs for the weights: values, indices, dense shape.
+    parsed : dict of str
+        Where the model itself makes the values of something else, such as a serialised example: the tensors that hold
+        them, by the metadata's keys.
     """
 
     item: Input
@@ -49,6 +59,7 @@ class Bound:
     place: Tensor
     sparse: Sparse | None = None
     weights: tuple[str, str, str] | None = None
+    parsed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def direct(self) -> bool:
@@ -161,30 +172,42 @@ class _Names:
         if not item.input_tensor_name:
             raise InputError(f"{where}.input_tensor_name: expected the tensor that it is fed to; got none")
         feed = self._key(item.input_tensor_name, cut)
+        if feed is None:
+            return self._made(item, where, cut, end)
         sparse = weights = None
         if item.indices_tensor_name and item.dense_shape_tensor_name:
-            sparse = Sparse(*(self._fed(item, key, cut) for key in ("indices_tensor_name", "dense_shape_tensor_name")))
+            sparse = Sparse(*(self._fed(item, key, cut) for key in _KEYS[1:3]))
         if item.weight_values_name:
-            parts = ("weight_values_name", "weight_indices_name", "weight_dense_shape_name")
-            values, indices, shape = (self._fed(item, key, cut) for key in parts)
+            values, indices, shape = (self._fed(item, key, cut) for key in _KEYS[3:])
             weights = (values, indices, shape)
+        source = cut.inputs[feed]
         if item.encoded_tensor_name:
             with _at(f"{where}.encoded_tensor_name"):
                 place = self._inside(item.encoded_tensor_name, feed, cut, end)
-            return Bound(item, feed, cut.inputs.get(str(feed)), place, sparse, weights)
-        if feed is None:
-            with _at(f"{where}.input_tensor_name"):
-                return Bound(item, None, None, self._inside(item.input_tensor_name, None, cut, end))
-        place = cut.inputs[feed]
-        if not place.floating:
+            return Bound(item, feed, source, place, sparse, weights)
+        if not source.floating:
             raise InputError(
-                f"{where}.encoded_tensor_name: expected the float tensor that {place} becomes, as a path through "
-                f"{place.dtype} has no gradients; got none. Name one of {self._near(cut)}, or remove the input from "
+                f"{where}.encoded_tensor_name: expected the float tensor that {source} becomes, as a path through "
+                f"{source.dtype} has no gradients; got none. Name one of {self._near(cut)}, or remove the input from "
                 "the metadata to hold it fixed"
             )
-        if place.tensor_name not in self._model.graph(self._signature).between([place.tensor_name], _end(cut)):
+        if source.tensor_name not in self._model.graph(self._signature).between([source.tensor_name], _end(cut)):
             raise InputError(f"{where}.input_tensor_name: expected an input that {cut.output.name!r} depends on")
-        return Bound(item, feed, place, place, sparse, weights)
+        return Bound(item, feed, source, source, sparse, weights)
+
+    def _made(self, item: Input, where: str, cut: Cut, end: str | None) -> Bound:
+        """Find the tensors of an input that the model itself makes."""
+        if item.encoded_tensor_name:
+            parsed = {key: self._full(item, key) for key in _KEYS if getattr(item, key)}
+            with _at(f"{where}.encoded_tensor_name"):
+                return Bound(item, None, None, self._inside(item.encoded_tensor_name, None, cut, end), parsed=parsed)
+        if item.indices_tensor_name:
+            raise InputError(
+                f"{where}.encoded_tensor_name: expected the tensor, with a row per row, that the sparse values become; "
+                f"got none. Name one of {self._near(cut)}"
+            )
+        with _at(f"{where}.input_tensor_name"):
+            return Bound(item, None, None, self._inside(str(item.input_tensor_name), None, cut, end))
 
     def _fed(self, item: Input, key: str, cut: Cut) -> str:
         name = getattr(item, key)
@@ -193,6 +216,12 @@ class _Names:
             known = ", ".join(f"{k} ({tensor.tensor_name})" for k, tensor in cut.inputs.items())
             raise InputError(f"inputs.{item.name}.{key}: expected an input of the model, one of {known}; got {name!r}")
         return found
+
+    def _full(self, item: Input, key: str) -> str:
+        """Return the full name of a tensor inside the model."""
+        known = list(self._model.graph(self._signature).by_name)
+        with _at(f"inputs.{item.name}.{key}"):
+            return find(getattr(item, key), known, {}, lambda scope: [], f"the values of {item.name!r}")
 
     def _key(self, name: str, cut: Cut) -> str | None:
         found = self._aliases.get(name, name)
@@ -217,9 +246,7 @@ class _Names:
 
 
 def _fed(item: Input) -> Iterator[str]:
-    keys = ["input_tensor_name", "indices_tensor_name", "dense_shape_tensor_name"]
-    keys += ["weight_values_name", "weight_indices_name", "weight_dense_shape_name"]
-    yield from (getattr(item, key) for key in keys if getattr(item, key))
+    yield from (getattr(item, key) for key in _KEYS if getattr(item, key))
 
 
 def _end(cut: Cut) -> str:

@@ -227,13 +227,19 @@ def _array(column: Any, name: str) -> Array:
         return column
     items = [_plain(item) for item in column]
     try:
-        array = np.asarray(items)
+        # As objects: numpy's own bytes lose the zeros at their end, and with them the end of an image.
+        array = np.asarray(items, dtype=object if _holds_bytes(items) else None)
     except ValueError:
         lengths = sorted({len(item) for item in items if hasattr(item, "__len__")})
         raise InputError(
             f"expected rows of one length in {name!r}; got {lengths[:5]}. Pad them, or declare the sparse tensors"
         ) from None
     return array
+
+
+def _holds_bytes(items: Sequence[Any]) -> bool:
+    first = next(iter(items), None)
+    return _holds_bytes(first) if isinstance(first, (list, tuple)) else isinstance(first, bytes)
 
 
 def _plain(item: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from pyig.artifacts.metadata_bind import Binding, Bound
 from pyig.artifacts.saved_model_cut import as_tensor
+from pyig.artifacts.signatures import Tensor
+from pyig.projections.tokens import texts
 
 
 class Tail:
@@ -77,6 +79,67 @@ def feeds(raw: Mapping[str, Any], features: Sequence[Bound]) -> dict[str, Any]:
                 out[values] = tf.boolean_mask(_tensor(raw[values]), mask)
             out[indices], out[shape] = tf.where(mask), tf.shape(mask, out_type=tf.int64)
     return out
+
+
+class Given(NamedTuple):
+    """The user's values of a feature.
+
+    Attributes
+    ----------
+    values : array (N, ...)
+        Numbers or text; sparse ones padded, (N, L).
+    mask : bool array (N, L), optional
+        Where sparse values are.
+    weights : float array (N, L), optional
+        Their weights.
+    """
+
+    values: Any
+    mask: Any = None
+    weights: Any = None
+
+
+def given(binding: Binding, raw: Mapping[str, Any], bound: Bound) -> Given:
+    """Return the user's values of a feature: what was fed, or what the model made of it."""
+    if bound.feed is not None:
+        mask = None if bound.sparse is None else np.asarray(raw[bound.sparse.indices], bool)
+        weights = None if bound.weights is None else np.asarray(raw[bound.weights[0]], np.float64)
+        return Given(texts(raw[bound.feed]), mask, weights)
+    found = binding.cut.fetch(feeds(raw, binding.features), bound.parsed)
+    values = texts(found["input_tensor_name"])
+    if "indices_tensor_name" not in found:
+        return Given(values)
+    shape = tuple(int(max(n, 1)) for n in found["dense_shape_tensor_name"])
+    places = tuple(np.asarray(found["indices_tensor_name"]).T)
+    padded, mask = np.zeros(shape, values.dtype), np.zeros(shape, bool)
+    padded[places], mask[places] = values, True
+    if "weight_values_name" not in found:
+        return Given(padded, mask)
+    weights = np.ones(shape)
+    weights[places] = found["weight_values_name"]
+    return Given(padded, mask, weights)
+
+
+def encode_given(binding: Binding, bound: Bound, what: Given) -> NDArray[Any]:
+    """Return the explained tensor for values in the place of those that the model would make itself."""
+    graph, fed = binding.model.graph(binding.signature), dict[str, Any]()
+    for prefix, part in (("input_tensor", what.values), ("weight_values", what.weights)):
+        if f"{prefix}_name" not in bound.parsed:
+            continue
+        if what.mask is None:
+            fed[f"{prefix}_name"] = part
+            continue
+        first = "weight_" if prefix == "weight_values" else ""
+        last = "name" if first else "tensor_name"
+        fed[f"{prefix}_name"] = np.asarray(part)[what.mask]
+        fed[f"{first}indices_{last}"] = np.argwhere(what.mask)
+        fed[f"{first}dense_shape_{last}"] = np.array(what.mask.shape)
+    names = [bound.parsed[key] for key in fed]
+    places = [graph.by_name[name] for name in names]
+    shapes = [None if place.shape.rank is None else tuple(place.shape.as_list()) for place in places]
+    tensors = [Tensor(p.name, p.name, p.dtype.name, s) for p, s in zip(places, shapes, strict=True)]
+    program = graph.program(names, [bound.place.tensor_name])
+    return np.asarray(program(*[as_tensor(v, t) for v, t in zip(fed.values(), tensors, strict=True)])[0])
 
 
 def _tensor(values: Any) -> Any:

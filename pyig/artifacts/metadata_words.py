@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pyig.artifacts.metadata_bind import Binding, Bound
 from pyig.artifacts.metadata_schema import EMBEDDED, NAMED
-from pyig.artifacts.metadata_tail import encode
+from pyig.artifacts.metadata_tail import Given, encode, encode_given, given
 from pyig.errors import InputError
 from pyig.explanation import Explanation
 from pyig.projections import BagOfFeatures, Embedding, Encoded, Feature, Identity, LinearCombiner, grouped, project
@@ -50,7 +50,11 @@ def in_words(
 
 def combines(binding: Binding, raw: Mapping[str, Any], explained: Mapping[str, Array]) -> bool:
     """Tell whether many values make up one vector: then a value's part of the path shows for one baseline at a time."""
-    many = [b for b in binding.features if b.item.encoding == "combined_embedding" and np.ndim(_values(b, raw)) == 2]
+    many = [
+        bound
+        for bound in binding.features
+        if bound.item.encoding == "combined_embedding" and _given(binding, raw, bound).values.ndim == 2
+    ]
     return any(explained[bound.item.name].ndim == 2 for bound in many)
 
 
@@ -86,22 +90,24 @@ def _projection(
         return _Named(names[item.name], item.name)
     if item.encoding not in EMBEDDED:
         return _Plain(item.name)
-    values = _values(bound, raw)
+    own = _given(binding, raw, bound)
+    values = own.values
     start = _start(words.get(item.name), values.shape[1:])
     if item.encoding == "concat_embedding" or values.ndim == 1:
         if tensor.shape[: values.ndim] == values.shape:
             return Embedding(values, start, item.name)
     elif values.ndim == 2 and tensor.ndim == 2 and single:
-        return _Combined(bound, binding, raw, values, start)
+        return _Combined(bound, binding, raw, own, start)
     return _Joined(values, item.name)
 
 
-def _values(bound: Bound, raw: Mapping[str, Any]) -> Array:
+def _given(binding: Binding, raw: Mapping[str, Any], bound: Bound) -> Given:
     """Return the user's values as numbers or text, (N,) or (N, T); sparse ones have places, however few."""
-    values = texts(raw[str(bound.feed)])
-    while values.ndim > 1 and values.shape[-1] == 1 and bound.sparse is None:
+    found = given(binding, raw, bound)
+    values = found.values
+    while values.ndim > 1 and values.shape[-1] == 1 and found.mask is None:
         values = values[..., 0]
-    return values
+    return found._replace(values=values)
 
 
 def _start(given: Any, shape: tuple[int, ...]) -> Array | None:
@@ -159,11 +165,10 @@ class _Combined:
     The vector of one value is what the model combines of it alone.
     """
 
-    def __init__(self, bound: Bound, binding: Binding, raw: Mapping[str, Any], values: Array, start: Any) -> None:
+    def __init__(self, bound: Bound, binding: Binding, raw: Mapping[str, Any], own: Given, start: Any) -> None:
         self._bound, self._binding, self._raw = bound, binding, raw
-        self._values, self._start = values, start
-        self._mask = None if bound.sparse is None else np.asarray(raw[bound.sparse.indices], bool)
-        self._weights = None if bound.weights is None else np.asarray(raw[bound.weights[0]], np.float64)
+        self._values, self._mask, self._weights = own
+        self._start = start
 
     def __call__(self, encoded: Encoded) -> Mapping[str, Feature]:
         name, vectors = self._bound.item.name, self._vectors()
@@ -185,19 +190,27 @@ class _Combined:
         return [None, _present(self._values), np.asarray(vectors.any(axis=-1))]
 
     def _vectors(self) -> Array | None:
-        bound = self._bound
         known, place = np.unique(self._values, return_inverse=True)
-        raw = {name: _repeated(np.asarray(value), len(known)) for name, value in self._raw.items()}
-        raw[str(bound.feed)] = known[:, None]
-        if bound.sparse is not None:
-            raw[bound.sparse.indices] = np.ones((len(known), 1), bool)
-        if bound.weights is not None:
-            raw[bound.weights[0]] = np.ones((len(known), 1), np.float32)
         try:
-            alone = encode(self._binding, raw, [bound])[bound.item.name]
+            alone = self._alone(known[:, None])
         except Exception:  # a model that takes rows of one length only; TensorFlow has many errors for that
             return None
         return alone[place.reshape(self._values.shape)] if alone.ndim == 2 else None
+
+    def _alone(self, values: Array) -> Array:
+        """Return the vectors of rows of one value."""
+        bound, rows = self._bound, len(values)
+        mask: Array | None = None if self._mask is None else np.ones((rows, 1), bool)
+        weights: Array | None = None if self._weights is None else np.ones((rows, 1), np.float32)
+        if bound.feed is None:
+            return encode_given(self._binding, bound, Given(values, mask, weights))
+        raw: dict[str, Any] = {name: _repeated(np.asarray(column), rows) for name, column in self._raw.items()}
+        raw[bound.feed] = values
+        if bound.sparse is not None:
+            raw[bound.sparse.indices] = mask
+        if bound.weights is not None:
+            raw[bound.weights[0]] = weights
+        return encode(self._binding, raw, [bound])[bound.item.name]
 
 
 def _repeated(column: Array, rows: int) -> Array:
