@@ -86,16 +86,23 @@ FOREIGN = [
         "'op', which calls tf.io.write_file",
     ),
     (
-        {"class_name": "TFOpLambda", "config": {"name": "op", "function": "raw_ops.WriteFile"}},
-        "'op', which calls tf.raw_ops.WriteFile",
+        {"class_name": "ClassMethod", "config": {"name": "op", "cls_symbol": "io.gfile.GFile"}},
+        "'op', which calls tf.io.gfile.GFile",
     ),
+    *[
+        ({"class_name": "TFOpLambda", "config": {"name": "op", "function": name}}, f"'op', which calls tf.{name}")
+        for name in ("raw_ops.WriteFile", "load_op_library", "keras.utils.get_file", "compat.v1.py_func", "print")
+    ],
 ]
 FINE = [
     dense(),
     dense(module="tf_keras.src.layers.core.dense"),
     {"class_name": "Dense", "config": {"name": "d", "activation": "relu"}},
     {"class_name": "TFOpLambda", "config": {"name": "op", "function": "math.reduce_sum"}},
-    {"class_name": "TFOpLambda", "config": {"name": "op", "function": "dataflow"}},
+    {"class_name": "TFOpLambda", "config": {"name": "op", "function": "compat.v1.gather"}},
+    {"class_name": "TFOpLambda", "config": {"name": "op", "function": "reshape"}},
+    {"class_name": "SlicingOpLambda", "config": {"name": "op", "function": "__operators__.getitem"}},
+    {"class_name": "ClassMethod", "config": {"name": "op", "cls_symbol": "RaggedTensor"}},
     dense(config={"activation": {"module": "keras.activations", "class_name": "function", "config": "relu"}}),
     dense(config={"activation": {"module": "builtins", "class_name": "function", "config": "relu"}}),
     dense(class_name="StringLookup", config={"vocabulary": ["a", "b"]}),

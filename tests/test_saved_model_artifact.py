@@ -270,6 +270,14 @@ def test_rows_that_are_no_table_are_refused(vector: Path, rows: Any, says: str) 
         load(vector).predict(rows)
 
 
+def test_many_rows_are_predicted_in_blocks(vector: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(2500, 3)).astype(np.float32)
+    model = load(vector)
+    found = model.predict({"x": rows})
+    assert found.shape == (2500, 1)
+    np.testing.assert_allclose(found[2400:], model.predict({"x": rows[2400:]}), rtol=1e-6)
+
+
 def test_a_single_array_is_the_only_input(vector: Path) -> None:
     rows = np.array([[0.5, 0.5, -0.25]])
     np.testing.assert_array_equal(load(vector).predict(rows), load(vector).predict({"x": rows}))

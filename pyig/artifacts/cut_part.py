@@ -15,6 +15,8 @@ from pyig.artifacts.signatures import Tensor
 from pyig.errors import InputError
 from pyig.explainer import IntegratedGradients
 
+_BLOCK = 1024  # rows of one forward
+
 
 class CutPart:
     """The second part of a cut, explained: the face of `pyig.artifacts.named.Part`."""
@@ -101,8 +103,13 @@ class SavedModelSource:
         return len(outputs) == 1 or sum(tensor.floating for tensor in outputs) == 1
 
     def predict(self, arrays: Mapping[str, Any]) -> NDArray[Any]:
-        """Return the output that is explained."""
-        return self._whole.predict(arrays)
+        """Return the output that is explained, some rows at a time."""
+        if any(np.ndim(values) == 0 for values in arrays.values()):
+            return self._whole.predict(arrays)
+        rows = max(len(values) for values in arrays.values())
+        starts = range(0, rows, _BLOCK)
+        parts = [self._whole.predict({n: v[first : first + _BLOCK] for n, v in arrays.items()}) for first in starts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def part(self) -> CutPart:
         """Return what is explained."""

@@ -24,11 +24,16 @@ _OWN = {"keras", "tf_keras", "keras_hub", "keras_nlp", "keras_cv", "builtins", "
 _FUNCTIONS = re.compile(
     r"(builtins|(tf_)?keras\.(src\.)?(activations|initializers|regularizers|constraints|losses|metrics|ops)(\..*)?)"
 )
-# Parts of TensorFlow that reach out of the graph; Keras 2 calls any of them by name.
-_REACHING = re.compile(
-    r"(io|raw_ops|data|saved_model|summary|train|queue|compat|debugging|config|distribute|experimental|profiler"
-    r"|py_function|numpy_function|print|load_)\b.*"
+# Keras 2 calls functions of TensorFlow by name: these compute, and those among them without a module that do not.
+_COMPUTES = re.compile(
+    r"(compat\.v1\.)?((math|nn|linalg|image|strings|signal|sparse|ragged|random|bitwise|dtypes|sets|quantization"
+    r"|__operators__|keras\.backend|keras\.activations)\.[\w.]+|\w+)"
 )
+_REACHES = re.compile(
+    r"(compat\.v1\.)?(py_func\w*|numpy_function|[pP]rint|load_\w+|read_file|write_file|matching_files|import_graph_def"
+    r"|\w*Reader|\w*Session)"
+)
+_CLASSES = ("RaggedTensor", "SparseTensor", "TensorShape")
 
 
 def check(archive: Archive, path: Any, known: Mapping[str, Any]) -> None:
@@ -83,8 +88,12 @@ def _object(kind: str, config: dict[str, Any], known: Mapping[str, Any]) -> Iter
         yield f"{label or kind!r}, a {kind} with {_CODE[kind]}"
     elif kind in ("TFOpLambda", "SlicingOpLambda"):
         function = str(inner.get("function", "")) if isinstance(inner, dict) else ""
-        if _REACHING.fullmatch(function):
+        if not _COMPUTES.fullmatch(function) or _REACHES.fullmatch(function):
             yield f"{label!r}, which calls tf.{function}"
+    elif kind == "ClassMethod":
+        symbol = str(inner.get("cls_symbol", "")) if isinstance(inner, dict) else ""
+        if symbol.rpartition(".")[2] not in _CLASSES:
+            yield f"{label!r}, which calls tf.{symbol}"
     elif names & set(known):
         return
     elif isinstance(module, str) and kind == "function" and not _FUNCTIONS.fullmatch(module):
