@@ -50,6 +50,8 @@ def strengths(attributions: Floats, sign: str, outlier_perc: float) -> Floats:
 def colours(sign: str, cmap: Any) -> tuple[Any, float, float]:
     """Return a colour map, and the strengths at its two ends."""
     matplotlib = _matplotlib()
+    if sign not in SIGNS:
+        raise unknown("sign", sign, SIGNS)
     low = -1.0 if sign == "all" else 0.0
     if cmap is None and sign == "all":
         from matplotlib.colors import LinearSegmentedColormap
@@ -91,7 +93,7 @@ def as_array(values: Any, name: str, axes: tuple[int, ...]) -> Floats:
     """Return numpy from a tensor or array with one of so many axes."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        values = (values.float() if values.is_floating_point() else values).numpy()
+        values = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()  # which numpy lacks
     found = np.asarray(values)
     if found.dtype.kind not in "fiub" or found.ndim not in axes:
         wanted = " or ".join(map(str, axes))
