@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyig._core import __version__ as __version__
+from pyig.baselines import at_layer as at_layer
 from pyig.baselines import several as several
 from pyig.calling import static as static
 from pyig.errors import InputError as InputError

@@ -97,6 +97,49 @@ class several:  # noqa: N801 - read at the call site like a word: baselines=pyig
             raise InputError("expected at least one baseline; got none")
 
 
+class at_layer:  # noqa: N801 - as `several`: baselines=pyig.at_layer(0)
+    """Say that the baseline is a value of the layer, not of the input: the zero embedding, say.
+
+    Parameters
+    ----------
+    value : float
+        What the layer's values are at the baseline.
+    keep : bool array (N, ...), optional
+        Which of them stay as they are at x: special tokens, padding. The axes that follow are kept or not as a whole.
+
+    Examples
+    --------
+    >>> at_layer(0, keep=[[True, False]]).start(np.ones((1, 2, 3)), np.array([0]))
+    array([[[1., 1., 1.],
+            [0., 0., 0.]]])
+    """
+
+    def __init__(self, value: float = 0.0, keep: Any = None) -> None:
+        self.value = float(value)
+        self.keep = None if keep is None else np.asarray(keep, dtype=bool)
+
+    def start(self, x: Any, samples: NDArray[np.int64], tensor: Callable[[Array], Any] = np.asarray) -> Any:
+        """Return the layer's values at the baseline for some samples, by arithmetic that every framework knows.
+
+        Parameters
+        ----------
+        x : tensor (n, ...)
+            The layer's values at x.
+        samples : int64 (n,)
+            Which samples they belong to.
+        tensor : callable
+            Makes a tensor like `x` of an array.
+        """
+        if self.keep is None:
+            return x * 0 + self.value
+        shape = tuple(map(int, x.shape))
+        if self.keep.shape[1:] != shape[1 : self.keep.ndim] or samples.max(initial=-1) >= len(self.keep):
+            raise InputError(f"expected keep= to begin like the layer's values {shape}; got {self.keep.shape}")
+        held = self.keep[samples].reshape(len(samples), *self.keep.shape[1:], *[1] * (len(shape) - self.keep.ndim))
+        kept = tensor(held.astype(np.float64))
+        return x * kept + self.value * (1 - kept)
+
+
 def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
     """Make one baseline for one leaf.
 

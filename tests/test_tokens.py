@@ -180,3 +180,26 @@ def test_the_verdict_knows_of_sums() -> None:
     assert whole.relative_error.max() <= 0.02 < found.relative_error.max()
     assert "estimated error <= 2 % before, at most" in found.verdict()
     assert "before" not in whole.verdict()
+
+
+@pytest.mark.parametrize("rows", [None, 1])
+def test_a_baseline_in_the_space_of_the_layer(rows: int | None) -> None:
+    model = Reader().double()
+    keep = np.array([[True, False, False, True], [False, False, True, True]])
+    given = pyig.at_layer(0.5, keep=keep)
+    options: dict[str, Any] = {"target": 1, "n_steps": 16, "layer": model.words, "batch_size": rows or "auto"}
+    found = pyig.IntegratedGradients(model).explain(IDS, given, **options)
+    at_x = model.words(IDS).detach().numpy()
+    np.testing.assert_array_equal(found.baselines, np.where(keep[..., None], at_x, 0.5))
+    assert (found.attributions[keep] == 0).all()
+    np.testing.assert_allclose(found.attributions.sum((1, 2)), found.values - found.baseline_values, atol=1e-9)
+    ids = pyig.IntegratedGradients(model).explain(IDS, given, target=1, n_steps=16)
+    np.testing.assert_allclose(ids.attributions, found.attributions.sum(-1), atol=1e-12)
+
+
+def test_a_layer_baseline_that_does_not_fit() -> None:
+    model = Reader()
+    with pytest.raises(InputError, match="begin like the layer's values"):
+        pyig.IntegratedGradients(model).explain(IDS, pyig.at_layer(0, keep=np.ones((2, 3))), target=1)
+    with pytest.raises(InputError, match="only with layer="):
+        pyig.IntegratedGradients(torch.nn.Linear(4, 1)).explain(torch.ones(2, 4), pyig.at_layer(0))

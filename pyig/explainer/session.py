@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pyig import tree
+from pyig.baselines import at_layer
 from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError
 from pyig.explainer.options import Options
@@ -109,11 +110,14 @@ class Session:
         # To seed a generator takes as long as to explain a small model; zero baselines need none.
         idle = baselines is None and options.rng is None and not isinstance(scheme, Expected)
         rng = _idle() if idle else options.generator()
-        starts = read_baselines(inputs, baselines, rng, positions)
+        begin = baselines if isinstance(baselines, at_layer) else None
+        if begin is not None and layer is None:
+            raise InputError("expected baselines=pyig.at_layer(...) only with layer=, or with inputs of token ids")
+        starts = [inputs.leaves] if begin is not None else read_baselines(inputs, baselines, rng, positions)
         if isinstance(scheme, Expected):
             scheme = scheme.over(len(starts), rng)
         with backend.session():
-            stages = self._stages(inputs, starts, layer, options.attribute_to_layer_inputs)
+            stages = self._stages(inputs, starts, layer, options.attribute_to_layer_inputs, begin)
             moving = [stages.template[i] for i in stages.moving]
             floats, host = max(1, row_floats(moving)), all(backend.on_host(leaf) for leaf in moving)
             sizer = self._sizer(options, floats, host)
@@ -172,12 +176,12 @@ class Session:
         )
 
     def _stages(
-        self, inputs: Inputs, starts: list[list[Tensor]], layer: Any, to_inputs: bool
+        self, inputs: Inputs, starts: list[list[Tensor]], layer: Any, to_inputs: bool, begin: at_layer | None
     ) -> InputStages | LayerStages:
         if layer is None:
             return InputStages(self._backend, inputs, starts, self._output)
         cut = split(self._backend, self._model, layer, to_inputs)
-        return LayerStages(self._backend, inputs, starts, cut, self._output)
+        return LayerStages(self._backend, inputs, starts, cut, self._output, begin)
 
     def _sizer(self, options: Options, floats: int, host: bool) -> Sizer:
         """Return the batch sizes for rows of so many numbers, with what earlier calls have learnt of them."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyig import tree
+from pyig.baselines import at_layer
 from pyig.calling import InputForward, LayerForward, call_spec
 from pyig.contracts import Backend, Forward, Ints, Split, Tensor
 from pyig.errors import InputTypeError, ModelError
@@ -122,6 +123,7 @@ class LayerStages:
         baselines: Sequence[Sequence[Tensor]],
         split: Split,
         output: str | int | None,
+        start: at_layer | None = None,
     ) -> None:
         self._backend, self._inputs, self._baselines, self._split, self._output = (
             backend,
@@ -133,6 +135,7 @@ class LayerStages:
         self.moving: tuple[int, ...] = ()
         self.template: list[Tensor] = []
         self.sizer: Sizer | None = None  # its first size follows the layer's values, which the next line finds
+        self._start = start
         self(np.arange(min(2, inputs.samples)))  # two: batch statistics of one row are an error in themselves
         self.spec = split.spec
 
@@ -145,6 +148,8 @@ class LayerStages:
         """Run the model up to the layer for a block, at the inputs and at every baseline."""
         # Baselines first: what the cut keeps from its last run is then what belongs to x.
         starts = [self._before(baseline, samples)[0] for baseline in self._baselines]
+        if self._start is not None:
+            starts = [[self._started(leaf, samples) for leaf in found] for found in starts]
         values, context = self._before(self._inputs.leaves, samples)
         moving = tuple(i for i, leaf in enumerate(values) if self._backend.is_floating(leaf))
         if not moving:
@@ -159,6 +164,16 @@ class LayerStages:
         forward = LayerForward(self._backend, self._split, moving, self._output)
         stop, held = [values[i] for i in moving], len(values) - len(moving)
         return Stage(forward, start, stop, fixed, rows, np.arange(len(samples)), False, held)
+
+    def _started(self, leaf: Tensor, samples: Ints) -> Tensor:
+        """Return a baseline that is given in the space of the layer; what does not move stays."""
+        assert self._start is not None
+        if not self._backend.is_floating(leaf):
+            return leaf
+        return self._start.start(leaf, samples, lambda array: self._like(array, leaf))
+
+    def _like(self, array: Any, leaf: Tensor) -> Tensor:
+        return self._backend.cast_like(self._backend.from_numpy(array, leaf), leaf)
 
     def _before(self, leaves: Sequence[Tensor], samples: Ints) -> tuple[list[Tensor], list[Tensor]]:
         """Return the layer's values and what passes it by, in batches like those of the loop."""

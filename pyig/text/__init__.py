@@ -46,8 +46,8 @@ def explain_text(
     target : optional
         As for `IntegratedGradients.explain`; a list holds one entry for each text.
     baseline : str, int or list of str, optional
-        ``"pad"`` (the default where the vocabulary has one), ``"mask"`` or ``"unknown"``; the id of a token; or a text
-        for each text. Special tokens are those of the text.
+        ``"pad"`` (the default where the vocabulary has one), ``"mask"``, ``"unknown"``, or ``"zero"``, the zero
+        embedding; the id of a token; or a text for each text. Special tokens are those of the text.
     layer : optional
         The embedding layer; found by itself where one layer is seen to take the ids.
     inputs : callable, optional

@@ -10,6 +10,7 @@ from pyig.text.encoded import Encoded
 from pyig.text.tokenizers import Tokenizer
 
 KINDS = ("pad", "mask", "unknown")
+ZERO = "zero"  # the zero embedding, which no token has
 
 
 def baseline_ids(texts: Sequence[Encoded], tokenizer: Tokenizer, given: Any) -> list[list[int]]:
@@ -19,11 +20,12 @@ def baseline_ids(texts: Sequence[Encoded], tokenizer: Tokenizer, given: Any) -> 
     ----------
     given : None, str, int, or sequence of str
         None: pads, or what comes nearest to them in this vocabulary. A name of `KINDS`, or the id of a token, for
-        every token that is not special. A list with one text for each: its tokens, cut or padded to the length.
+        every token that is not special. `ZERO` gives ids only for what stays. A list with one text for each: its
+        tokens, cut or padded to the length.
     """
     if isinstance(given, (list, tuple)):
         return _texts(texts, tokenizer, list(given))
-    token = _token(tokenizer, given)
+    token = _token(tokenizer, None if given == ZERO else given)
     return [[i if s else token for i, s in zip(text.ids, text.special, strict=True)] for text in texts]
 
 
@@ -39,7 +41,7 @@ def _token(tokenizer: Tokenizer, given: Any) -> int:
         return found
     if isinstance(given, str):
         if given not in known:
-            raise unknown("baseline", given, KINDS)
+            raise unknown("baseline", given, (*KINDS, ZERO))
         found = known[given]
         if found is None:
             have = ", ".join(repr(kind) for kind, i in known.items() if i is not None) or "none of these"

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from pyig.baselines import at_layer
 from pyig.errors import InputError, InputTypeError
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 from pyig.explanation.joining import concatenate
 from pyig.projections import Embedding, project
 from pyig.structure.embedding import find_embeddings
-from pyig.text.baselines import baseline_ids
+from pyig.text.baselines import ZERO, baseline_ids
 from pyig.text.batches import Batch, batches
 from pyig.text.encoded import Encoded
 from pyig.text.limits import fitted, limit_of
@@ -113,11 +114,16 @@ class Request:
         start, _ = self.inputs(batch.baseline, batch)
         kwargs = {**kwargs, **more}
         layer = self._layer(x, batch.ids, kwargs)
+        special = batch.spread([flat[row].special for row in batch.rows], True, bool)
+        if isinstance(self.baseline, str) and self.baseline == ZERO:
+            start = at_layer(0.0, keep=special)
         explained = self.explainer.explain(
             x, baselines=start, target=target, layer=layer, forward_kwargs=kwargs, **self.options
         )
         tokens = batch.spread([flat[row].tokens for row in batch.rows], "", object).astype(np.str_)
         other = np.vectorize(self.tokenizer.token, otypes=[object])(batch.baseline)
+        if isinstance(start, at_layer):
+            other[~special] = ""
         other[batch.places < 0] = ""
         shown = Embedding(tokens, other.astype(np.str_), name=LEAF)
         return _aligned(project(explained, shown), batch, width)
