@@ -137,3 +137,21 @@ def test_a_combiner_keeps_the_sum(ids: list[list[int]], combiner: str, start: fl
     before = samples.make(e, gradient * (e - start)[:, None], baselines=np.full((1, 4), start))
     after = project(before, LinearCombiner(padded, TABLE[padded], w, mask, combiner, gradient))
     assert np.allclose(after.attributions["x"].sum(axis=-1), before.attributions.sum(axis=-1), rtol=1e-9, atol=1e-9)
+
+
+def test_the_sum_is_kept_where_values_cancel_in_float32() -> None:
+    vectors = np.array([[[1000.1, 1.0], [-1000.05, 2.0], [0.3, 5.0]]], np.float32)
+    e = vectors.mean(axis=1)
+    assert abs(e[0, 0] - vectors.astype(float).mean(axis=1)[0, 0]) > 1e-9, "the tensor is rounded"
+    before = samples.make(e, np.array([[0.3, 0.7]]))
+    after = project(before, LinearCombiner([["up", "down", "flat"]], vectors))
+    assert abs(after.attributions["x"].sum() - 1.0) < 1e-9
+    assert after.attributions["x"][0, 0] > 1000 * abs(before.attributions[0, 0])
+
+
+def test_it_is_said_that_parts_may_be_less_accurate() -> None:
+    vectors = np.array([[[1.0, 2.0], [3.0, 2.0]]])
+    before = samples.make(vectors.mean(axis=1), np.array([[1.0, 1.0]]))
+    assert any("combined vector" in note for note in project(before, LinearCombiner([[1, 2]], vectors)).meta["notes"])
+    alone = project(samples.make(vectors[:, 0], np.array([[1.0, 1.0]])), LinearCombiner([[1]], vectors[:, :1]))
+    assert alone.meta["notes"] == []

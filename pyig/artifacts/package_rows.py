@@ -121,7 +121,7 @@ def collect(
         baselines=baselines,
         feature_names=None,
         standard_error=None,
-        meta=encoded.meta | {"notes": notes},
+        meta=encoded.meta | {"notes": notes, "summed": True},
     )
 
 

@@ -33,7 +33,7 @@ def project(explanation: Explanation, projections: Any) -> Explanation:
     Explanation
         `attributions`, `inputs` and `baselines` are dicts with one entry per feature, (N,) or (N, T), attributions
         with a target axis behind N where several targets were asked. Everything else is as the engine gave it; `error`
-        bounds the error of the sums too.
+        bounds the error of the features too where they are sums of elements, as all are but a combiner's.
 
     Raises
     ------
@@ -50,13 +50,15 @@ def project(explanation: Explanation, projections: Any) -> Explanation:
     >>> e.inputs["colour"], e.attributions["colour"]
     (array(['green'], dtype='<U7'), array([2.]))
     """
-    tensors = _encoded(explanation)
+    tensors, notes = _encoded(explanation), []
     table = _table(projections, [tensor.name for tensor in tensors])
     several = explanation.values.ndim == 2
     found: dict[str, Feature] = {}
     owner: dict[str, str] = {}
     for tensor in tensors:
-        features = table.get(tensor.name, Identity())(tensor)
+        projection = table.get(tensor.name, Identity())
+        features = projection(tensor)
+        notes += [note for note in [getattr(projection, "note", None)] if note]
         what = f"the projection of {label_of(tensor)!r}"
         check_sums(what, tensor.attributions, [feature.attributions for feature in features.values()])
         for name in features:
@@ -67,13 +69,15 @@ def project(explanation: Explanation, projections: Any) -> Explanation:
     if not found:
         raise InputError("expected projections that give at least one feature; got none")
     dtypes = [leaf.attributions.dtype for leaf in explanation.leaves()]
-    return _replaced(explanation, found, np.result_type(*dtypes), several)
-
-
-def _replaced(explanation: Explanation, features: Mapping[str, Feature], dtype: Any, several: bool) -> Explanation:
-    notes = list(explanation.meta.get("notes", []))
     if explanation.standard_error is not None:
         notes.append(_SPREAD)
+    notes = list(dict.fromkeys([*explanation.meta.get("notes", []), *notes]))
+    return _replaced(explanation, found, np.result_type(*dtypes), several, notes)
+
+
+def _replaced(
+    explanation: Explanation, features: Mapping[str, Feature], dtype: Any, several: bool, notes: list[str]
+) -> Explanation:
     phi: dict[str, Any] = {}
     for name, feature in features.items():
         wide = feature.attributions.astype(dtype)

@@ -14,6 +14,7 @@ from pyig.projections.contract import Array, Encoded, Feature, label_of
 from pyig.projections.tokens import baselines_like, texts
 
 COMBINERS = ("sum", "mean", "sqrtn")
+_NOTE = "the error estimate is that of a combined vector; values whose parts cancel in it are known less well"
 _SAME = 1e-4  # of the vectors' size: a combined vector in float32 is nearer, one of another combiner is not
 
 
@@ -79,6 +80,11 @@ class LinearCombiner:
         self.weights = np.where(self.mask, given, 0.0)
         self.combiner, self.gradient, self.name = combiner, gradient, name
         self.baselines = baselines_like(self.values, baselines)
+
+    @property
+    def note(self) -> str | None:
+        """What the user should know: the estimated error is that of the combined vector."""
+        return _NOTE if (self.mask.sum(axis=1) > 1).any() else None
 
     def __call__(self, encoded: Encoded) -> Mapping[str, Feature]:
         """Return one feature (N, T)."""
