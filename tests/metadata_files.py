@@ -104,6 +104,13 @@ def changed(base: dict[str, Any], *path: str, **keys: Any) -> str:
     return json.dumps(data)
 
 
+def sdk_parse(text: str) -> Any:
+    """Parse as the open SDK does; a missing SDK is a failure, as `make test` installs it."""
+    from explainable_ai_sdk.common import explain_metadata
+
+    return explain_metadata.ExplainMetadata.from_json(text)
+
+
 def mutants(draw: Callable[[SearchStrategy[Any]], Any]) -> dict[str, Any]:
     """Draw a good file with some keys removed, added, or set to something else."""
     data = json.loads(json.dumps(draw(st.sampled_from(list(GOOD.values())))))

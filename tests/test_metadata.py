@@ -13,17 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metadata_files import CELSIUS, GOOD, MALFORMED, SPARSE, ZIP_CODES, changed, mutants
+from metadata_files import CELSIUS, GOOD, MALFORMED, SPARSE, ZIP_CODES, changed, mutants, sdk_parse
 
 from pyig.artifacts import metadata as md
 from pyig.errors import InputError, InputTypeError
-
-
-def sdk_parse(text: str) -> Any:
-    """Parse as the open SDK does; a missing SDK is a failure, as `make test` installs it."""
-    from explainable_ai_sdk.common import explain_metadata
-
-    return explain_metadata.ExplainMetadata.from_json(text)
 
 
 # --- round trip -------------------------------------------------------------------------------------------------------

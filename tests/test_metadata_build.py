@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import saved_models
 import torch
-from test_metadata import sdk_parse
+from metadata_files import sdk_parse
 
 from pyig.artifacts import metadata as md
 from pyig.artifacts.metadata_model import MetadataModel
