@@ -22,7 +22,7 @@ pd = pytest.importorskip("pandas")
 import saved_models  # noqa: E402 - behind the check that TensorFlow is there
 
 from pyig import artifacts  # noqa: E402
-from pyig.errors import InputError, MissingPackageError, ModelError  # noqa: E402
+from pyig.errors import InputError, InputTypeError, MissingPackageError, ModelError  # noqa: E402
 
 # Keras 3 writes and reads its weights in a way that numpy 2 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -95,6 +95,15 @@ def test_a_layer_stands_for_ids(tmp_path: Path) -> None:
         load(tmp_path / "m.keras", layer="embb").explain(case.rows)
     with pytest.raises(InputError, match="'hidden' is behind ids, numbers, mask"):
         load(tmp_path / "m.keras", layer="hidden").explain(case.rows)
+
+
+def test_layers_are_named_where_the_file_is_opened(tmp_path: Path) -> None:
+    case = saved_models.embedding()
+    case.model.save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=r"expected layer= where the model is opened: load\('m\.keras', layer="):
+        load(tmp_path / "m.keras").explain(case.rows, layer="emb")
+    with pytest.raises(InputTypeError, match="expected encoded= as a dict"):
+        load(tmp_path / "m.keras", encoded="emb").explain(case.rows)
 
 
 def test_ids_without_a_layer_are_told_which_one(tmp_path: Path) -> None:
@@ -205,6 +214,25 @@ def test_a_model_of_classes_of_its_own(tmp_path: Path) -> None:
     assert np.abs(found.deltas).max() < 1e-6
 
 
+def test_a_subclassed_model_takes_what_it_was_built_with(tmp_path: Path) -> None:
+    class Own(keras.Model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.inner = layers.Dense(2, "tanh")
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    model, rows = Own(), np.array([[1.0, 2.0, -1.0]], np.float32)
+    wanted = np.asarray(model(rows))
+    model.save(tmp_path / "m.keras")
+    artifact = load(tmp_path / "m.keras", custom_objects={"Own": Own}, columns=["a", "b", "c"])
+    np.testing.assert_array_equal(artifact.predict({"a": [1.0], "b": [2.0], "c": [-1.0]}), wanted)
+    found = artifact.explain({"a": [1.0], "b": [2.0], "c": [-1.0]}, 1, rtol=1e-4)
+    assert np.abs(found.deltas).max() < 1e-4
+    assert list(artifact.problems()) == []
+
+
 def test_describe_and_problems(saved: tuple[Any, Path]) -> None:
     case, path = saved
     artifact = load(path, encoded=case.encoded or None)
@@ -246,6 +274,17 @@ def test_keras_2_files_are_read_by_keras_2(legacy: Callable[[str], Any], ending:
     found = artifact.explain({"x": rows}, 1, rtol=1e-3)
     assert np.abs(found.deltas).max() < 1e-3
     assert any("hidden" in name for name in artifact.describe()["differentiable"])
+
+
+def test_functions_of_tensorflow_in_a_keras_2_file_are_called(tmp_path: Path) -> None:
+    old = pytest.importorskip("tf_keras")
+    x = old.Input((3,), name="x")
+    model = old.Model(x, old.layers.Dense(1)(tf.concat([tf.math.tanh(x)[:, 1:], tf.gather(x, [0], axis=1)], axis=1)))
+    model.save(tmp_path / "m.keras")
+    rows = np.array([[0.5, 1.0, 2.0]], np.float32)
+    artifact = load(tmp_path / "m.keras")
+    np.testing.assert_array_equal(artifact.predict(rows), model(rows))
+    assert np.abs(artifact.explain(rows, rtol=1e-4).deltas).max() < 1e-4
 
 
 def test_without_keras_2_a_keras_2_file_says_what_to_install(

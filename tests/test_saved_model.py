@@ -138,6 +138,11 @@ def test_a_name_of_several_tensors_lists_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(grads["a"], [[2.0], [3.0]])
 
 
+def test_encodings_are_given_by_input(net: Path) -> None:
+    with pytest.raises(InputTypeError, match="expected encoded= as a dict from inputs to tensors; got 'emb'"):
+        SavedModel.load(net).cut("emb")  # type: ignore[arg-type]
+
+
 def test_a_tensor_off_the_way_is_refused(net: Path) -> None:
     model = SavedModel.load(net)
     with pytest.raises(ModelError, match="does not depend on 'ids'"):

@@ -84,7 +84,7 @@ class KerasSource:
         self._call = call
         self._about = dict(about)
         self._layer = layer
-        self._encoded = dict(encoded or {})
+        self._encoded = encoded or {}
         self._output = output
         self._notes = notes
 
@@ -136,7 +136,7 @@ class KerasSource:
 
         graph, signature = self._traced
         aliases = {name: tensor.tensor_name for name, tensor in (*signature.inputs.items(), *signature.outputs.items())}
-        encoded = dict(self._encoded)
+        encoded = self._encoded if not isinstance(self._encoded, Mapping) else dict(self._encoded)
         if self._layer is not None:
             encoded[self._in_front(graph, signature, self._layer)] = self._layer
         output = self._output if self._output is not None else next(iter(signature.outputs))

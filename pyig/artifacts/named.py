@@ -15,7 +15,7 @@ from pyig.artifacts.named_check import check
 from pyig.artifacts.named_words import WithStill, Words, baselines_for
 from pyig.artifacts.signatures import Tensor
 from pyig.artifacts.table_inputs import TableInputs
-from pyig.errors import unknown
+from pyig.errors import InputError, unknown
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 from pyig.projections import project
@@ -174,6 +174,8 @@ class NamedArtifact:
             As for `pyig.IntegratedGradients.explain`. ``baselines`` as a dict is by column or input, in the user's
             values.
         """
+        if options.get("layer") is not None:
+            raise InputError(f"expected layer= where the model is opened: load({self.path.name!r}, layer=...)")
         part = self.source.part()
         arrays, groups = self._table.arrays(rows)
         words = Words(arrays, groups, part.behind)

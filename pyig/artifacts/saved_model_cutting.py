@@ -11,7 +11,7 @@ from pyig.artifacts.saved_model_cut import Cut
 from pyig.artifacts.saved_model_graph import FlatGraph
 from pyig.artifacts.signatures import Signature, Tensor
 from pyig.artifacts.tensor_names import find
-from pyig.errors import InputError, ModelError, unknown
+from pyig.errors import InputError, InputTypeError, ModelError, unknown
 
 
 class Cutting:
@@ -49,6 +49,8 @@ class Cutting:
 
     def cut(self, encoded: Mapping[str, str], output: str | None, gradient: bool = True) -> Cut:
         """Find the tensors, check that gradients flow between them where they are wanted, and return the two parts."""
+        if not isinstance(encoded, Mapping):
+            raise InputTypeError(f"expected encoded= as a dict from inputs to tensors; got {encoded!r}")
         names = {name: tensor.tensor_name for name, tensor in self._inputs.items()}
         end = self._output(output)
         reachable = self._graph.between(list(names.values()), end.tensor_name)
