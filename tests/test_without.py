@@ -92,6 +92,12 @@ def test_explains_with_numpy_alone(tmp_path: Path) -> None:
     [
         ("explained.to_frame()", "pandas", "frames"),
         ("explained.plot(kind='bars')", "matplotlib", "plots"),
+        ("import pyig.compat.captum", "torch", "torch"),
+        (
+            "from pyig.compat.captum import visualization as viz\nviz.visualize_image_attr(np.eye(3))",
+            "matplotlib",
+            "plots",
+        ),
     ],
 )
 def test_a_missing_package_is_named(feature: str, package: str, extra: str, tmp_path: Path) -> None:
@@ -101,6 +107,15 @@ def test_a_missing_package_is_named(feature: str, package: str, extra: str, tmp_
     assert last.startswith("pyig.errors.MissingPackageError")
     assert package in last
     assert f"pyig-explain[{extra}]" in last
+
+
+def test_captums_face_needs_no_captum_and_no_pictures_before_they_are_drawn(tmp_path: Path) -> None:
+    code = """
+    import torch
+    from pyig.compat.captum import IntegratedGradients, visualization
+    print(IntegratedGradients(lambda x: x.sum(1)).attribute(torch.ones(1, 2)).tolist())
+    """
+    assert said(code, ["captum", "matplotlib", "IPython"], tmp_path) == "[[1.0, 1.0]]\n"
 
 
 @pytest.mark.parametrize("feature", ["explained.to_frame()", "explained.plot(kind='bars')"])

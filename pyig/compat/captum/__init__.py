@@ -3,6 +3,13 @@
 Arguments, defaults, shapes and deltas are those of Captum 0.9; what is different is listed in ``docs/migration.md``.
 """
 
+from pyig.errors import missing
+
+try:
+    import torch as _torch  # noqa: F401 - asked for before anything else fails for the lack of it
+except ImportError as error:
+    raise missing("torch", "pyig.compat.captum", "torch") from error
+
 from pyig.compat.captum.attribution import Attribution as Attribution
 from pyig.compat.captum.attribution import GradientAttribution as GradientAttribution
 from pyig.compat.captum.attribution import LayerAttribution as LayerAttribution
