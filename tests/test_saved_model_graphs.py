@@ -15,6 +15,7 @@ import saved_model_oddities as odd  # noqa: E402 - behind the check that TensorF
 import saved_models  # noqa: E402
 
 import pyig  # noqa: E402
+from pyig import artifacts  # noqa: E402
 from pyig.artifacts.saved_model import SavedModel  # noqa: E402
 from pyig.errors import InputError  # noqa: E402
 
@@ -97,6 +98,27 @@ def test_branches_and_loops_have_gradients(tmp_path: Path) -> None:
     np.testing.assert_allclose(grads["x"], [[12.0], [27.0]], rtol=1e-6)
     _, grads = odd.slopes(cut, {"x": [[-2.0], [-3.0]]})
     np.testing.assert_allclose(grads["x"], [[-24.0], [-54.0]], rtol=1e-6)
+
+
+def test_an_input_that_also_passes_by_its_encoding_is_noted(tmp_path: Path) -> None:
+    table = tf.constant([[0.0], [2.0], [3.0]])
+
+    def function(ids: Any) -> dict[str, Any]:
+        embedded = tf.gather(table, ids, name="emb")
+        return {"y": tf.reduce_sum(embedded * tf.cast(ids > 1, tf.float32)[..., None], axis=1)}
+
+    odd.save_function(tmp_path, function, ids=([None, 2], tf.int64))
+    cut = SavedModel.load(tmp_path).cut({"ids": "emb"})
+    assert list(cut.fixed) == ["ids (as given)"]
+    assert cut.notes == ("also used past the encoding, and held fixed there: ids",)
+    rows = {"ids": np.array([[1, 2], [2, 2]])}
+    np.testing.assert_array_equal(cut.predict(rows), [[3.0], [6.0]])
+    artifact = artifacts.load(tmp_path, "saved_model", encoded={"ids": "emb"})
+    found = artifact.explain(rows)
+    np.testing.assert_array_equal(found.attributions["ids"], [[0.0, 3.0], [3.0, 3.0]])
+    assert cut.notes[0] in found.meta["notes"]
+    for start, wanted in ((2, [3.0, 6.0]), (0.5, [0.5, 1.0]), ([2, 1], [2.0, 5.0])):  # masks are those of x
+        assert artifact.explain(rows, baselines={"ids": start}).baseline_values.tolist() == wanted
 
 
 def test_scalars_and_defaults(tmp_path: Path) -> None:

@@ -78,21 +78,24 @@ class Cut:
         ----------
         name : str
             Of the input.
-        value : array
-            As the input takes it; or floats for an input of another dtype: then they are the tensor's own.
+        value : array or scalar
+            As the input takes it; or floats for an input of another dtype: then they are the tensor's own. A scalar
+            stands for a whole row.
         """
         place = self.encoded[name]
         array = np.asarray(value)
         if array.dtype.kind == "f" and not self.inputs[name].floating:
-            return array
+            return array if array.ndim else float(array)
         source = self.inputs[name].tensor_name
         others = self._graph.reached([place.tensor_name], [source]) & {
             tensor.tensor_name for tensor in self.inputs.values()
         }
         if others - {source}:
             raise InputError(f"expected the baseline of {name!r} as floats: its encoding depends on other inputs too")
-        rank = 0 if self.inputs[name].shape is None else len(self.inputs[name].shape or ())
-        array = array[None] if array.ndim == rank - 1 else array
+        shape = self.inputs[name].shape or ()
+        if array.ndim == 0:
+            array = np.full([n or 1 for n in shape[1:]], array)
+        array = array[None] if array.ndim == len(shape) - 1 else array
         return self._run({name: as_tensor(array, self.inputs[name])}, {name: place.tensor_name})[name]
 
     def still(self, inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -76,15 +76,20 @@ class Cutting:
             fixed=fixed,
             output=end,
             defaults={**self._placeholder_defaults(), **{k: v for k, v in defaults.items() if k in self._inputs}},
-            notes=self._notes(),
+            notes=self._notes([name for name in still if name in found]),
             _graph=self._graph,
             _keep=self._keep,
         )
 
-    def _notes(self) -> tuple[str, ...]:
-        stripped = self._graph.stripped
-        said = f"custom gradients in the model: {stripped}; the gradient of what is computed there is used instead"
-        return (said,) if stripped else ()
+    def _notes(self, twice: Sequence[str]) -> tuple[str, ...]:
+        stripped, said = self._graph.stripped, []
+        if stripped:
+            said.append(
+                f"custom gradients in the model: {stripped}; the gradient of what is computed there is used instead"
+            )
+        if twice:
+            said.append(f"also used past the encoding, and held fixed there: {', '.join(twice)}")
+        return tuple(said)
 
     def _input(self, name: str, tensor: str) -> Tensor:
         full = (
