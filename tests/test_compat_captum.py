@@ -229,3 +229,35 @@ def test_a_model_is_looked_at_once_for_many_calls() -> None:
     first = ig.attribute(X, B, 1)
     assert torch.equal(first, ig.attribute(X, B, 1))
     assert float((first - ig.attribute(draw(7, 4, seed=9), B, 1)).abs().max()) > 0
+
+
+def test_the_gradient_function_is_the_engines() -> None:
+    ig = face.IntegratedGradients(smooth())
+    theirs = captum.IntegratedGradients(smooth()).gradient_func(smooth(), (X.clone().requires_grad_(),), 1)
+    agree(ig.gradient_func(smooth(), (X,), 1), theirs)
+    with pytest.raises(AssertionError, match="forward_func instead"):
+        ig.gradient_func = print
+
+
+def test_deltas_of_several_baselines_and_of_numpy() -> None:
+    ig, three = face.IntegratedGradients(smooth()), draw(3, 4, seed=6)
+    found, delta = ig.attribute(X, three, 1, n_steps=40, return_convergence_delta=True)
+    assert float(delta.abs().max()) < 1e-5
+    agree(found, sum(ig.attribute(X, row[None], 1, n_steps=40) for row in three) / 3)
+    numpy, gap = ig.attribute(X.numpy(), target=1, return_convergence_delta=True)
+    assert isinstance(numpy, np.ndarray)
+    assert float(gap.abs().max()) < 1e-5
+
+
+@pytest.mark.filterwarnings("ignore:In order to make embedding layers")
+def test_embeddings_that_captum_puts_in_the_place_of_a_layer() -> None:
+    model = torch.nn.Sequential()
+    model.words, model.out = torch.nn.Embedding(10, 4), torch.nn.Linear(4, 2)
+    model.forward = lambda ids: model.out(torch.tanh(model.words(ids)).mean(1))
+    ids = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    outer = captum.configure_interpretable_embedding_layer(model, "words")
+    try:
+        values = outer.indices_to_embeddings(ids).detach()
+        agree(*(module.IntegratedGradients(model).attribute(values, target=1) for module in (face, captum)))
+    finally:
+        captum.remove_interpretable_embedding_layer(model, outer)

@@ -8,6 +8,7 @@ from typing import Any
 import captum.attr as captum
 import pytest
 import torch
+from captum.attr._utils.input_layer_wrapper import ModelInputWrapper
 from captum.testing.helpers import basic_models as basic
 from captum_cases import B, Toy, X, agree, draw, seeded, smooth, untouched
 from torch import nn
@@ -248,6 +249,30 @@ def test_layers_of_a_model_inside_a_function() -> None:
             for module in (face, captum)
         ]
         agree(*found)
+
+
+class Mixed(nn.Module):
+    """Numbers beside ids."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.out = nn.Embedding(10, 4), nn.Linear(4, 3)
+
+    def forward(self, numbers: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Return scores."""
+        out: torch.Tensor = self.out(torch.tanh(self.words(ids).mean(1) * numbers))
+        return out
+
+
+@several
+def test_numbers_beside_ids_through_captums_wrapper() -> None:
+    model = ModelInputWrapper(seeded(Mixed))
+    layers = [model.input_maps["numbers"], model.module.words]
+    found = [
+        module.LayerIntegratedGradients(model, layers).attribute((X[:5], IDS), (0.5 * X[:5], STARTS), 1)
+        for module in (face, captum)
+    ]
+    agree(*found)
 
 
 @pytest.mark.parametrize("size", [1, 4, 100])

@@ -11,8 +11,9 @@ import torch
 
 from pyig import tree
 from pyig.backends.torch import TorchBackend
-from pyig.compat.captum.arguments import Call, by_rows, check_layer, read_call
-from pyig.compat.captum.errors import entry
+from pyig.compat.captum.arguments import Call, by_rows, check_layer, grad_options, read_call
+from pyig.compat.captum.errors import CaptumInputError, entry
+from pyig.compat.captum.pointwise import gradients_at
 from pyig.errors import InputError, InputTypeError
 from pyig.explainer.values import values
 from pyig.integrate.inputs import read_baselines, read_inputs
@@ -64,6 +65,18 @@ class GradientAttribution(Attribution):
     """A method that attributes by gradients."""
 
     output: str | int | None = None
+
+    @property
+    def gradient_func(self) -> Callable[..., tuple[Any, ...]]:
+        """The gradient of the model's output, as a function like Captum's; it cannot be replaced."""
+        return _gradient
+
+    @gradient_func.setter
+    def gradient_func(self, other: Any) -> None:
+        raise CaptumInputError(
+            f"expected no gradient_func but the engine's own; got {type(other).__qualname__}. Say what is to be "
+            "differentiated in forward_func instead"
+        )
 
     @entry
     def compute_convergence_delta(
@@ -135,6 +148,18 @@ class LayerAttribution(GradientAttribution):
         return torch.nn.functional.interpolate(layer_attribution, interpolate_dims, mode=interpolate_mode)
 
 
+def _gradient(
+    forward_fn: Callable[..., Any],
+    inputs: Any,
+    target_ind: Any = None,
+    additional_forward_args: Any = None,
+    grad_kwargs: dict[str, Any] | None = None,
+) -> tuple[Any, ...]:
+    call = read_call(forward_fn, inputs, None, target_ind, additional_forward_args, None)
+    found = gradients_at(call, grad_options(grad_kwargs)[0])
+    return found if isinstance(found, tuple) else (found,)
+
+
 def completeness_gap(call: Call, attributions: Any) -> torch.Tensor:
     """Return ``sum(attributions) - (F(x) - F(x'))`` per row of a call, in the dtype of the attributions."""
     parts = [part.detach() for part in _tensors(attributions)]
@@ -142,14 +167,17 @@ def completeness_gap(call: Call, attributions: Any) -> torch.Tensor:
     def change(call: Call) -> Any:
         backend = TorchBackend(call.model)
         inputs = read_inputs(backend, call.x, call.kwargs, finite=False)
-        (start,) = read_baselines(inputs, call.baselines, _IDLE, range(len(inputs.leaves)))
-        # A baseline that serves every sample is evaluated once, if nothing else tells the rows apart.
-        alone = not call.kwargs and all(len(leaf) == 1 for leaf in start) and not _one_each(call.target)
-        rows = 1 if alone else call.samples
-        wide = [leaf.expand(rows, *leaf.shape[1:]) if len(leaf) == 1 else leaf for leaf in start]
+        starts = read_baselines(inputs, call.baselines, _IDLE, range(len(inputs.leaves)))
         known = {"target": call.target, "output": call.output, "forward_kwargs": call.kwargs}
-        x0 = tree.unflatten(inputs.spec, wide)
-        return values(call.model, call.x, **known) - values(call.model, x0, **known)
+
+        def at(start: list[torch.Tensor]) -> Any:
+            # A baseline that serves every sample is evaluated once, if nothing else tells the rows apart.
+            alone = not call.kwargs and all(len(leaf) == 1 for leaf in start) and not _one_each(call.target)
+            rows = 1 if alone else call.samples
+            wide = [leaf.expand(rows, *leaf.shape[1:]) if len(leaf) == 1 else leaf for leaf in start]
+            return values(call.model, tree.unflatten(inputs.spec, wide), **known)
+
+        return values(call.model, call.x, **known) - np.mean([at(start) for start in starts], axis=0)
 
     found = torch.from_numpy(by_rows(call, change, lambda whole: whole))
     rows = len(found)
@@ -170,6 +198,8 @@ def _tensors(attributions: Any) -> list[torch.Tensor]:
     """Return the tensors of a nesting of lists and tuples."""
     if isinstance(attributions, (list, tuple)):
         return [tensor for part in attributions for tensor in _tensors(part)]
+    if isinstance(attributions, np.ndarray):
+        return [torch.from_numpy(attributions)]
     if not isinstance(attributions, torch.Tensor):
         raise InputTypeError(f"expected attributions as tensors; got {type(attributions).__qualname__}")
     return [attributions]

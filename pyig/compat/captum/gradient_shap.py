@@ -16,8 +16,8 @@ from pyig.compat.captum.arguments import Call, read_call
 from pyig.compat.captum.attribution import GradientAttribution, LayerAttribution, completeness_gap
 from pyig.compat.captum.draws import Chunk, Draws, Tally, taken
 from pyig.compat.captum.errors import entry, translated
-from pyig.compat.captum.gradients import gradients_at
 from pyig.compat.captum.integrals import alone
+from pyig.compat.captum.pointwise import gradients_at
 from pyig.compat.captum.quirks import check_quirks
 from pyig.errors import InputError, InputTypeError
 from pyig.held import modules_of

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from pyig import tree
-from pyig.compat.captum.arguments import Call, Whole, by_rows, first_row, read_call
+from pyig.compat.captum.arguments import read_call
 from pyig.compat.captum.attribution import GradientAttribution
 from pyig.compat.captum.errors import entry, translated
-from pyig.explainer.gradients import Gradients
+from pyig.compat.captum.pointwise import gradients_at
 
 
 class Saliency(GradientAttribution):
@@ -106,20 +105,6 @@ class InputXGradient(GradientAttribution):
     def multiplies_by_inputs(self) -> bool:
         """True."""
         return True
-
-
-def gradients_at(call: Call, allow_unused: bool, **options: Any) -> Any:
-    """Return dF/dx, or dF/dy of a layer, at the inputs of a call."""
-
-    def run(call: Call) -> Any:
-        size: dict[str, Any] = {"batch_size": 1} if isinstance(call.model, Whole) else {}
-        return Gradients(call.model, output=call.output).sum(
-            call.x, None, call.target, forward_kwargs=call.kwargs or None, allow_unused=allow_unused, **size, **options
-        )
-
-    found = run(call) if "layer" in options else by_rows(call, run, first_row)
-    # A gradient may be one number that is shown at every place, which nobody could write to.
-    return tree.tree_map(torch.Tensor.contiguous, found)
 
 
 def _each(function: Callable[..., torch.Tensor], first: Any, *others: Any) -> Any:
