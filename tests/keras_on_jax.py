@@ -46,13 +46,12 @@ def sequential() -> None:
     drawn = ig.explain(X, target=1, n_steps=4, forward_kwargs={"training": True})
     assert np.abs(drawn.attributions - found.attributions).max() > 1e-3
     unchanged(before, model)
-    programs = ig.backend_for(X)._programs
-    compiled = programs.compiled
+    compiled = programs(ig).compiled
     model.set_weights([1.5 * np.array(w.value) for w in model.weights])
     again = ig.explain(X, target=1, rtol=1e-4, n_steps=None)
     wanted = midpoints(lambda x: model(x, training=False)[:, 1], X)
     np.testing.assert_allclose(again.attributions, wanted, rtol=0, atol=5e-5)
-    assert programs.compiled <= compiled + 1, "new weights, old programs"
+    assert programs(ig).compiled <= compiled + 1, "new weights, old programs"
 
 
 def functional() -> None:
@@ -133,10 +132,44 @@ def trained() -> None:
     second = ig.explain(X, n_steps=20)
     np.testing.assert_allclose(second.values, model(X)[:, 0], rtol=1e-5)
     assert np.abs(first.values - second.values).max() > 1e-5
+    compiled = programs(ig).compiled
     model.fit(X, X[:, :1], epochs=1, verbose=0)
+    third = ig.explain(X, n_steps=20)
+    np.testing.assert_allclose(third.values, model(X)[:, 0], rtol=1e-5)
+    assert programs(ig).compiled == compiled
+    traced = programs(ig).traced
+    model.set_weights([2 * np.array(w.value) for w in model.weights])
+    np.testing.assert_allclose(ig.explain(X, n_steps=20).values, model(X)[:, 0], rtol=1e-5)
+    assert programs(ig).traced == traced, "new values of variables are seen without a trace"
+
+
+def changed() -> None:
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(4, activation="tanh"), layers.Dense(1)])
+    ig = pyig.IntegratedGradients(model)
+    for _ in range(2):  # a first call of the model itself leaves its mark on the layers
+        ig.explain(X, n_steps=20)
+    before = programs(ig).traced, programs(ig).compiled
+    ig.explain(X, n_steps=20)
+    assert (programs(ig).traced, programs(ig).compiled) == before
+    model.layers[0].activation = keras.activations.softplus
+    found = ig.explain(X, n_steps=20)
+    np.testing.assert_allclose(found.values, model(X)[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(found.attributions.sum(1), found.values - found.baseline_values, rtol=0, atol=1e-4)
+    assert programs(ig).compiled == before[1] + 2
+
+    scale = [1.0]  # code of the user's own may change without a sign
+    model = keras.Sequential([layers.Input((3,)), layers.Dense(2), layers.Activation(lambda x: x * scale[0])])
+    ig = pyig.IntegratedGradients(model)
+    first = ig.explain(X, target=0, n_steps=5)
+    scale[0] = 2.0
+    np.testing.assert_allclose(ig.explain(X, target=0, n_steps=5).values, 2 * first.values, rtol=1e-5)
+
+
+def programs(ig: pyig.IntegratedGradients) -> Any:
+    return ig.backend_for(X)._programs  # type: ignore[attr-defined]
 
 
 keras.utils.set_random_seed(0)
-for part in (sequential, functional, subclassed, unbuilt, layered, method, trained):
+for part in (sequential, functional, subclassed, unbuilt, layered, method, trained, changed):
     part()
     sys.stdout.write(f"{part.__name__}\n")

@@ -255,10 +255,10 @@ def test_memory_that_runs_out_is_a_smaller_batch(monkeypatch: pytest.MonkeyPatch
     programs = ig.backend_for(X)._programs  # type: ignore[attr-defined]
     inner = programs.run
 
-    def run(what: Any, step: Any, args: Any, settled: bool = False) -> Any:
+    def run(what: Any, step: Any, args: Any, *rest: Any) -> Any:
         if len(args[0][0]) > 8:
             raise caught.value
-        return inner(what, step, args, settled)
+        return inner(what, step, args, *rest)
 
     monkeypatch.setattr(programs, "run", run)
     found = ig.explain(X, n_steps=20, batch_size=64)
@@ -319,4 +319,13 @@ def test_keras_on_jax() -> None:
         timeout=240,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert done.stdout.split() == ["sequential", "functional", "subclassed", "unbuilt", "layered", "method", "trained"]
+    assert done.stdout.split() == [
+        "sequential",
+        "functional",
+        "subclassed",
+        "unbuilt",
+        "layered",
+        "method",
+        "trained",
+        "changed",
+    ]

@@ -54,14 +54,15 @@ class JaxBackend(JaxOps):
     @contextmanager
     def session(self) -> Iterator[None]:
         """Compute in 64 bits around the model, and in the user's own setting in it; this thread's switch alone."""
-        outer = getattr(self._thread, "x64", None)
-        self._thread.x64 = x64()
+        outer = dict(self._thread.__dict__)
+        self._thread.x64, self._thread.settled = x64(), self._model.settled()
         self._programs.begin()
         try:
             with scope(True), np.errstate(all="ignore"):  # JAX does not warn of infinities either
                 yield
         finally:
-            self._thread.x64 = outer
+            self._thread.__dict__.clear()
+            self._thread.__dict__.update(outer)
 
     def call(self, x: Any, kwargs: dict[str, Any]) -> Any:
         """Call the model in inference mode."""
@@ -138,16 +139,18 @@ class JaxBackend(JaxOps):
             return found
 
         every = [tensor for index in indices for tensor in index]
-        settled = not hasattr(head, "function") and self._settled(forward)
+        settled = None if hasattr(head, "function") else self._settled(forward)
         found = self._run((forward, head, targets), step, points, fixed, every, settled)
         each = 1 + len(points)
         return [(found[at], found[at + 1 : at + each]) for at in range(0, targets * each, each)]
 
-    def _settled(self, forward: Forward) -> bool:
-        return not getattr(forward, "shared", ()) and self._model.settled()
+    def _settled(self, forward: Forward) -> list[Any] | None:
+        if getattr(forward, "shared", ()):
+            return None
+        return self._thread.settled if hasattr(self._thread, "settled") else self._model.settled()
 
     def _run(
-        self, what: tuple[Any, ...], step: Any, points: Sequence[Any], fixed: Sequence[Any], index: Any, settled: bool
+        self, what: tuple[Any, ...], step: Any, points: Sequence[Any], fixed: Sequence[Any], index: Any, settled: Any
     ) -> list[Any]:
         wide = any(tensor.dtype == np.float64 for tensor in (*points, *fixed))
         elsewhere = all(map(near, points)) and jax.default_backend() != "cpu"
@@ -157,7 +160,7 @@ class JaxBackend(JaxOps):
         ):
             if self._model.unbuilt:
                 step([jnp.asarray(t[:1]) for t in points], [jnp.asarray(t[:1]) for t in fixed], [t[:1] for t in index])
-            return self._programs.run(what, step, (points, fixed, index), settled)
+            return self._programs.run(what, step, (points, fixed, index), settled, self._model.variables())
 
     def is_out_of_memory(self, error: BaseException) -> bool:
         """XLA's error, by its code: it has one class for everything."""

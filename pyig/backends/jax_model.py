@@ -38,12 +38,22 @@ class Model:
         """Whether this is a Keras model that makes its variables on its first call."""
         return _is_keras(self._owner) and not self._owner.built
 
-    def settled(self) -> bool:
-        """Tell whether what was traced once stays true: a jitted function holds what it saw, a module is frozen."""
+    def settled(self) -> list[Any] | None:
+        """Return everything that a trace depends on besides the values of `variables`; None where that is not known.
+
+        A jitted function holds what it saw, and a frozen module cannot change. Keras' own layers depend on their
+        attributes alone.
+        """
         wrapped = list(_chain(self._model))
-        return any(type(thing).__name__ == "PjitFunction" for thing in wrapped) or any(
-            "equinox" in made_by(thing) for thing in wrapped[-1:]
-        )
+        if any(type(thing).__name__ == "PjitFunction" for thing in wrapped):
+            return []
+        if _is_keras(self._model):
+            return _attributes(self._model)
+        return [] if any("equinox" in made_by(thing) for thing in wrapped[-1:]) else None
+
+    def variables(self) -> list[Any]:
+        """Return the variables of a Keras model, whose values a program takes anew every time."""
+        return list(self._owner.variables) if _is_keras(self._owner) else []
 
     def dtype(self) -> Any:
         """Return the first floating dtype among the declared inputs and the arrays that the model holds."""
@@ -107,6 +117,19 @@ def _module(function: Any) -> str:
 
 def _is_keras(thing: Any) -> bool:
     return any(cls.__module__.startswith("keras.src.backend.jax.") for cls in type(thing).__mro__)
+
+
+def _attributes(model: Any) -> list[Any] | None:
+    """Return the attributes of all layers of a Keras model; None where code that is not Keras' own has a say."""
+    found: list[Any] = []
+    for layer in (model, *model._flatten_layers(include_self=False)):
+        if not type(layer).__module__.startswith("keras.src.") or type(layer).__name__ in ("Lambda", "JaxLayer"):
+            return None
+        for name, value in vars(layer).items():
+            if inspect.isfunction(value) and not str(value.__module__).startswith("keras.src."):
+                return None
+            found += [name, value]
+    return [*found, *model.variables]
 
 
 def _signature(model: Any) -> inspect.Signature | None:

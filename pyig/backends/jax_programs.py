@@ -40,6 +40,18 @@ class _Program:
     run: Any = None
     consts: list[Any] = field(default_factory=list)
     session: int = -1
+    settled: Sequence[Any] | None = None
+    live: list[int] = field(default_factory=list)  # which variable each constant is the value of; -1 for none
+
+    def holds(self, settled: Sequence[Any] | None) -> bool:
+        """Tell whether all that the trace depended on is as it was."""
+        return settled is not None and self.settled is not None and _identical(settled, self.settled)
+
+    def arrays(self, variables: Sequence[Any]) -> list[Any]:
+        """Return the constants of today."""
+        return [
+            const if place < 0 else variables[place].value for const, place in zip(self.consts, self.live, strict=True)
+        ]
 
 
 @dataclass
@@ -85,10 +97,22 @@ class Programs:
         """Start a new call of the explainer: what was traced before is traced again before it is used."""
         self._session += 1
 
-    def run(self, what: tuple[Any, ...], step: Step, args: Args, settled: bool = False) -> list[Any]:
+    def run(
+        self,
+        what: tuple[Any, ...],
+        step: Step,
+        args: Args,
+        settled: Sequence[Any] | None = None,
+        variables: Sequence[Any] = (),
+    ) -> list[Any]:
         """Return ``step(*args)``, one row per row of the points; on the host as numpy.
 
-        `settled` says that what was traced once stays true: the model cannot change.
+        Parameters
+        ----------
+        settled : sequence, optional
+            All that a trace depends on: while these are the same objects, what was traced before stays true.
+        variables : sequence
+            Objects whose ``value`` is an array that a program takes anew.
         """
         args = (list(args[0]), list(args[1]), list(args[2]))
         entry, rows = self._entry(what, args), int(args[0][0].shape[0])
@@ -96,21 +120,30 @@ class Programs:
             return _eagerly(step, args)
         size = entry.size(rows, sum(int(np.prod(point.shape[1:])) for point in args[0]))
         try:
-            program = self._program(entry, step, args, size, settled)
+            program = self._program(entry, step, args, size, settled, variables)
         except _BY_VALUE:
             entry.eager = True
             return _eagerly(step, args)
         tensors = [_padded(tensor, program[1]) for part in args for tensor in part]
-        found = program[0].run(program[0].consts, *tensors)
+        found = program[0].run(program[0].arrays(variables), *tensors)
         jax.block_until_ready(found)  # type: ignore[no-untyped-call] # an error belongs to this call
         cut = [_own(tensor, tensors)[:rows] if program[1] != rows else _own(tensor, tensors) for tensor in found]
         left = iter(cut)
         return [next(left) if there else None for there in program[0].present]
 
-    def _program(self, entry: _Entry, step: Step, args: Args, size: int, settled: bool) -> tuple[_Program, int]:
+    def _program(
+        self,
+        entry: _Entry,
+        step: Step,
+        args: Args,
+        size: int,
+        settled: Sequence[Any] | None,
+        variables: Sequence[Any],
+    ) -> tuple[_Program, int]:
         rows = int(args[0][0].shape[0])
         known = entry.programs.get(size)
-        if known is not None and (settled or known.session == self._session):
+        if known is not None and (known.session == self._session or known.holds(settled)):
+            known.session = self._session
             return known, size
         try:
             new = self._trace(step, args, size)
@@ -122,9 +155,11 @@ class Programs:
             if size == rows:
                 raise
             entry.padded = False  # it takes this number of rows alone, or says itself what is wrong
-            return self._program(entry, step, args, rows, settled)
+            return self._program(entry, step, args, rows, settled, variables)
         new.consts = [const if isinstance(const, jax.Array) else jnp.asarray(const) for const in new.jaxpr.consts]
-        new.session = self._session
+        new.session, new.settled = self._session, settled
+        values = {id(variable.value): place for place, variable in enumerate(variables)}
+        new.live = [values.get(id(const), -1) for const in new.jaxpr.consts]
         if known is None or not _alike(known, new):
             self.compiled += 1
             jaxpr = new.jaxpr.jaxpr
@@ -135,7 +170,8 @@ class Programs:
             for other in [p for p in entry.programs.values() if p is not known and p.session == known.session]:
                 if _identical(other.jaxpr.consts, known.jaxpr.consts):
                     other.jaxpr = other.jaxpr.replace(consts=list(new.jaxpr.consts))
-                    other.consts, other.session = new.consts, new.session
+                    other.consts, other.live = new.consts, new.live
+                    other.session, other.settled = new.session, new.settled
         entry.programs[size] = new
         return new, size
 
