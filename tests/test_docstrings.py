@@ -14,6 +14,7 @@ import pyig
 
 NEED_MORE = (
     "backends.torch", "backends.tensorflow", "structure.torch", "structure.keras", "views", "jupyter", "demos", "cli",
+    "scale.parquet",
 )  # fmt: skip
 MODULES = [
     module.name

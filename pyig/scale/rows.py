@@ -72,7 +72,7 @@ class Chunk:
 
 
 class Rows:
-    """The rows of a .csv, .tsv, .json, .jsonl or .parquet file.
+    r"""The rows of a .csv, .tsv, .json, .jsonl or .parquet file.
 
     A csv or json file is read once beforehand, to count its rows and to decide what each column holds.
 
@@ -100,6 +100,16 @@ class Rows:
     ------
     InputError
         When the file is not there, cannot be read, or lacks a column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "rows.csv"
+    ...     _ = path.write_text("age,zip\n63,02139\n41.5,94043\n57,10001\n")
+    ...     rows = Rows(path)
+    ...     [str(column) for column in rows.columns.values()], [len(chunk) for chunk in rows.chunks(2)]
+    (['a number', 'text'], [2, 1])
     """
 
     def __init__(
