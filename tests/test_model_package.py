@@ -272,6 +272,7 @@ def test_what_a_model_raises(tmp_path: Path, raised: str, said: str) -> None:
         (pd.DataFrame({"height": [2.0], "width": [1.0]}), 2.0),
         (1.0, 1.0),
         (np.array([1.0, 2.0], np.float32), 2.0),
+        (np.array([[1.0, 2.0]], np.float32), 2.0),
         ("zero", 0.0),
         (several([{"width": 0, "height": 0}, {"width": 2, "height": 1}]), 1.0),
         (several([0.0, 2.0]), 2.0),

@@ -226,6 +226,8 @@ def test_texts_always_have_a_place_for_the_rest(tmp_path: Path) -> None:
         'GEMContainer(contents=[GEMText(feature_name="text", text_segments=list("abc"), '
         "text_attributions=[n.fields['attribution'] for n in nodes])])",
     )
-    e = load(write(tmp_path / "p", source), trust=True).explain(ROWS, target=0)
+    artifact = load(write(tmp_path / "p", source), trust=True)
+    assert not any(REST in problem.cure for problem in artifact.problems(ROWS))
+    e = artifact.explain(ROWS, target=0)
     assert e.attributions[REST].tolist() == [0.0] * 3
     assert e.meta["notes"] == ["F along the path is not known: the package gives gradients alone"]

@@ -239,6 +239,15 @@ def test_one_target_per_row_follows_its_row(tmp_path: Path) -> None:
     assert len(set(e.meta["steps"])) > 1
 
 
+def test_of_several_targets_the_slowest_counts(tmp_path: Path) -> None:
+    artifact = load(write(tmp_path / "p", LINEAR_SECOND), trust=True)
+    rows = {"a": [0.1, 9.0, 1.0], "b": [0.2, 4.0, -1.0], "c": [0.5, 8.0, 0.5]}
+    each = [artifact.explain(rows, k, compat="fiddler", max_allowed_error=0.1).meta["steps"] for k in range(2)]
+    both = artifact.explain(rows, "top2", compat="fiddler", max_allowed_error=0.1)
+    assert each[0] != each[1]
+    assert both.meta["steps"] == np.max(each, axis=0).tolist()
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"n_steps": 50}, "no n_steps"), ({"method": "simpson"}, "no method")]
 )

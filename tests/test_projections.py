@@ -63,7 +63,7 @@ def test_a_bag_of_features_has_one_name_per_column() -> None:
 
 
 def test_one_hot_becomes_its_category() -> None:
-    x = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0], [0.5, 0.5, 0]])
+    x = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0], [0.5, 0, 0]])
     before = samples.make(x, np.arange(12.0).reshape(4, 3), baselines=[[1, 0, 0]])
     after = project(before, OneHot(COLOURS, name="colour"))
     assert after.inputs["colour"].tolist() == ["green", "blue", "(none)", "(mixed)"]

@@ -157,6 +157,7 @@ def test_mock_rows_fit_and_differ() -> None:
     ("changes", "level", "message"),
     [
         ({"age": [630, 37, 41]}, "warning", "values from 37 to 63; got 37 to 630"),
+        ({"age": [63, 37, 3]}, "warning", "values from 37 to 63; got 3 to 63"),
         ({"age": ["old", "young", "old"]}, "error", "expected integer values; got text"),
         ({"age": [1.5, 40.0, 41.0]}, "error", "expected integer values"),
         ({"pain": ["none", "odd", "none"]}, "warning", "'odd'"),

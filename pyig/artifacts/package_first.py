@@ -106,8 +106,8 @@ class FirstGeneration:
         answers = []
         with self._loaded.running("project_attributions()"):
             for i in range(n):
-                row = encodings.rows.iloc[[i]].reset_index(drop=True)
-                transformed = encodings.transformed.iloc[[i]].reset_index(drop=True)
+                row = encodings.rows.iloc[i : i + 1].reset_index(drop=True)
+                transformed = encodings.transformed.iloc[i : i + 1].reset_index(drop=True)
                 given = [
                     {
                         encodings.keys[name]: _flat(phi[i : i + 1, j], encodings.ranks[name])

@@ -106,7 +106,7 @@ class SecondGeneration:
         answers = []
         with self._loaded.running("project_attributions()"):
             for i in range(n):
-                row = encodings.rows.iloc[[i]].reset_index(drop=True)
+                row = encodings.rows.iloc[i : i + 1].reset_index(drop=True)
                 found = []
                 for j in range(k):
                     own = {name: phi[i, j] for name, phi in leaves.items()}
