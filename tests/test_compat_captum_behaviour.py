@@ -131,6 +131,53 @@ def test_nodes_of_a_graph_are_explained_together(target: Any) -> None:
         captum.IntegratedGradients(nodes).attribute(X, B, target, EDGES)
 
 
+def test_what_is_made_of_a_graph_draw_by_draw() -> None:
+    fixed = lambda x: nodes(x, EDGES)  # noqa: E731
+    for size in (None, 4):
+        tunnel = face.NoiseTunnel(face.IntegratedGradients(nodes))
+        found = tunnel.attribute(
+            X, nt_samples=4, nt_samples_batch_size=size, stdevs=0.2, rng=0, target=1, additional_forward_args=EDGES
+        )
+        alone = face.NoiseTunnel(_Whole(fixed)).attribute(X, nt_samples=4, nt_samples_batch_size=1, stdevs=0.2, rng=0)
+        torch.testing.assert_close(found, alone, rtol=0, atol=1e-5)
+    shap = face.GradientShap(nodes).attribute(X, 0 * X[:1], 40, 0.0, 1, EDGES, rng=0)
+    exact = face.IntegratedGradients(nodes).attribute(X, target=1, additional_forward_args=EDGES)
+    assert float((shap - exact).abs().max()) < 0.1 * float(exact.abs().max())
+
+
+class _Whole(face.IntegratedGradients):
+    """Explains all rows as one sample, by hand."""
+
+    def attribute(self, inputs: torch.Tensor, **options: Any) -> Any:  # type: ignore[override]
+        """Return the attributions of one sample."""
+        inner = face.IntegratedGradients(lambda x: self.forward_func(x[0])[:, 1].sum()[None])
+        return inner.attribute(inputs[None], internal_batch_size=1)[0]
+
+
+def test_what_cannot_be_made_of_a_graph_is_said() -> None:
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lin = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+            return nodes(self.lin(x), edges)
+
+    model = Graph()
+    for call in (
+        lambda: face.LayerIntegratedGradients(model, model.lin).attribute(X, B, 1, EDGES),
+        lambda: face.LayerConductance(model, model.lin).attribute(X, B, 1, EDGES),
+        lambda: face.InternalInfluence(model, model.lin).attribute(X, B, 1, EDGES),
+        lambda: face.LayerGradientShap(model, model.lin).attribute(X, B, target=1, additional_forward_args=EDGES),
+        lambda: face.GradientShap(model).attribute(
+            X, B, target=1, additional_forward_args=EDGES, return_convergence_delta=True
+        ),
+        lambda: face.infidelity(model, lambda x: (x, x), X, X, target=1, additional_forward_args=EDGES),
+    ):
+        with pytest.raises(AssertionError, match="rows do not depend on each other"):
+            call()
+
+
 @pytest.mark.filterwarnings("ignore:Input Tensor")
 def test_edges_of_a_graph_are_explained_together() -> None:
     mask = torch.ones(9)
@@ -324,3 +371,22 @@ def test_a_call_holds_as_many_rows_as_its_batch_whatever_the_steps(steps: int) -
     face.IntegratedGradients(model).attribute(draw(20, 3000), n_steps=steps)
     assert max(rows) <= 64
     assert sum(rows) >= 20 * steps
+
+
+def test_a_long_table_is_looked_at_in_part() -> None:
+    rows: list[int] = []
+    square = draw(4, 4, seed=6)
+
+    def model(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        rows.append(len(x))
+        return torch.tanh(x @ matrix).sum(1)
+
+    face.IntegratedGradients(model).attribute(draw(3000, 4), additional_forward_args=square, internal_batch_size=100)
+    assert max(rows) == 256
+
+    def broken(x: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+        raise KeyError("of the model's own")
+
+    for explain in (face.IntegratedGradients(broken), face.LayerIntegratedGradients(broken, nn.Tanh())):
+        with pytest.raises(KeyError, match="of the model's own"):
+            explain.attribute(X, additional_forward_args=square)

@@ -14,6 +14,7 @@ from pyig.calling import select_output, static
 from pyig.errors import InputError, InputTypeError, ModelError, RowsError
 from pyig.targets import Target, parse
 
+_LOOK = 256
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
@@ -114,18 +115,32 @@ class Call:
         others = self.model.others if isinstance(self.model, Positional) else ()
         if self.samples < 2 or all(isinstance(other, _PLAIN) for other in others):
             return False
-        half = -(-self.samples // 2)
+        count = min(self.samples, _LOOK)  # all rows of a graph are needed to run it; of a long table, a part will do
+        half = -(-count // 2)
         with torch.no_grad(), TorchBackend(self.model).session():
-            whole = self._first(self.samples)
+            try:
+                whole = self._first(count)
+            except Exception:
+                if count == self.samples:  # not for want of rows
+                    raise
+                return True
             try:
                 part = self._first(half)
             except Exception:
                 return True
-        if not whole.shape or whole.shape[0] != self.samples or part.shape != (half, *whole.shape[1:]):
+        if not whole.shape or whole.shape[0] != count or part.shape != (half, *whole.shape[1:]):
             return True
         loose = 1e-4 if whole.dtype in (torch.float32, torch.float64) else 1e-1
         scale = float(whole.abs().max()) if whole.numel() else 0.0
         return not torch.allclose(part, whole[:half], rtol=loose, atol=loose * scale)
+
+    def refuse_mixed_rows(self, what: str) -> None:
+        """Raise where the answer for a row depends on other rows: `what` is made of rows by themselves."""
+        if self.mixes_rows():
+            raise InputError(
+                f"expected a model whose rows do not depend on each other for {what}; an additional argument ties them "
+                "together, as the edges of a graph do. Attribute to the inputs, or give the model one graph per row"
+            )
 
     def outputs(self, leaves: Sequence[Any]) -> torch.Tensor:
         """Call the model on other inputs, with this call's additional arguments."""

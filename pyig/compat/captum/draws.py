@@ -84,6 +84,9 @@ class Draws:
         self._deviations = read_deviations(self._inputs, stdevs, relative=False)
         floats = self.call.samples * max(1, row_floats(self._inputs.leaves))
         fits = max(1, min(_ROWS // self.call.samples, _BYTES // (8 * floats)))
+        self.mixed = call.mixes_rows()
+        if self.mixed:  # a draw of all rows is one sample, and is explained by itself
+            most = 1
         self._most = min(self.count, (self.count if captum else fits) if most is None else _whole("batch size", most))
         if captum and rng is not None:
             raise InputError('expected no rng= with quirks="captum": its draws come from the global generators')

@@ -46,6 +46,8 @@ class _Shap(GradientAttribution):
         allow_unused: bool,
     ) -> Any:
         call = read_call(self.forward_func, inputs, None, target, additional, self.output)
+        if with_delta or self.layer is not None:
+            call.refuse_mixed_rows("attributions of a layer" if self.layer is not None else "a delta of every draw")
         draws = Draws(call, n_samples, None, stdevs, rng, self._quirks is not None)
         sets = _distribution(baselines, inputs, call)
         tally = Tally("smoothgrad", call.samples)
@@ -277,5 +279,7 @@ def _alphas(draws: Draws, chunk: Chunk) -> np.ndarray[Any, np.dtype[np.float64]]
     samples, count = draws.call.samples, draws.count
     strata = np.argsort(stream(draws.seed).random((samples, count)), axis=1)[:, chunk.draws]
     inside = np.stack([stream(draws.seed, int(draw), samples, 0).random(samples) for draw in chunk.draws], axis=1)
-    places: np.ndarray[Any, np.dtype[np.float64]] = ((strata + inside) / count).reshape(-1)
-    return places
+    places: np.ndarray[Any, np.dtype[np.float64]] = (strata + inside) / count
+    if draws.mixed:  # one sample is at one place
+        places[:] = places[:1]
+    return places.reshape(-1)

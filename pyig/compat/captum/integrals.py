@@ -70,7 +70,10 @@ class Integrator:
                 **where,
             )
 
-        return by_rows(call, run, first_row) if layer is None else run(call)
+        if layer is None:
+            return by_rows(call, run, first_row)
+        call.refuse_mixed_rows("attributions of a layer")
+        return run(call)
 
     def _explainer(self, call: Call) -> Engine:
         """Return the explainer of a model, with what it has learnt of it in earlier calls."""

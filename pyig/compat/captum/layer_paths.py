@@ -49,6 +49,7 @@ class _LayerPath(LayerAttribution):
         if graph:
             raise InputError("expected no create_graph in grad_kwargs=: attributions of a layer come back detached")
         call = read_call(self.forward_func, inputs, baselines, target, additional, self.output)
+        call.refuse_mixed_rows("attributions of a layer")
         found = Gradients(call.model, output=call.output).sum(
             call.x,
             call.baselines,

@@ -68,6 +68,7 @@ def infidelity(
     tensor([0.])
     """
     call = read_call(forward_func, inputs, None, target, additional_forward_args, None)
+    call.refuse_mixed_rows("infidelity")
     maps = _tuple(attributions)
     if [tuple(part.shape) for part in maps] != [tuple(leaf.shape) for leaf in call.leaves]:
         shapes = ", ".join(str(tuple(part.shape)) for part in maps)

@@ -94,7 +94,11 @@ class NoiseTunnel(Attribution):
         if nt_type not in KINDS:
             raise unknown("nt_type", nt_type, KINDS)
         target = kwargs.get("target")
-        call = read_call(self.forward_func, inputs, None, target, None, None)
+        # Of a method without a model nobody knows how its rows hang together.
+        known = hasattr(self.attribution_method, "forward_func")
+        additional = kwargs.get("additional_forward_args") if known else None
+        output = getattr(self.attribution_method, "output", None)
+        call = read_call(self.forward_func, inputs, None, target, additional, output)
         draws = Draws(call, nt_samples, nt_samples_batch_size, stdevs, rng, self._quirks is not None)
         with_delta = bool(kwargs.get("return_convergence_delta")) and self.is_delta_supported
         if kwargs.get("return_convergence_delta") and not self.is_delta_supported:
