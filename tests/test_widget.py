@@ -245,6 +245,22 @@ def test_the_newest_request_wins() -> None:
     assert w.explanation.n_evals.tolist() == [4]
 
 
+def test_what_was_asked_before_counts_though_its_answer_is_never_shown() -> None:
+    started = threading.Event()
+    origin = Origin(slow(started), X[:1], {"target": 1})
+    w = Recorded(origin.explain(n_steps=2), origin)
+    w.explain(method="simpson")
+    w.explain(n_steps=5)
+    w.edit({0: 4.0})
+    w.explain(target=0)
+    assert w.wait(10)
+    e = w.explanation
+    assert (e.meta["method"], e.meta["n_steps"], e.targets.tolist(), e.inputs[0, 0]) == ("simpson", 5, [0], 4.0)
+    ask(w, type="explain", options={"target": "9"})
+    ask(w, type="explain", options={"n_steps": "7"})  # what was refused does not count
+    assert (w.explanation.meta["n_steps"], w.explanation.targets.tolist()) == (7, [0])
+
+
 def test_a_worker_ends_its_thread_and_starts_again() -> None:
     results: list[Any] = []
     worker = Worker(lambda *_: None, lambda result, error, _job: results.append(result or error))

@@ -26,6 +26,7 @@ from pyig.views.raster import heat, overlay_few_colours, per_pixel, shrink, visi
 from pyig.views.shapes import kind_of, picture_leaf
 
 CAPTION = '<p class="legend">Static copy. Re-run the cell for the interactive view.</p>'
+COPY_SIDE = 150  # pixels: the widget beside it is saved as well
 MOST_WIDGETS = 200  # cells that are remembered, to close the widgets of their last run
 _OF_CELL: dict[str, tuple[int, list[Any]]] = {}
 
@@ -76,7 +77,7 @@ def display_widget(explanation: Explanation, widget: Any, top: int | None = None
 def static_copy(explanation: Explanation, name: str, top: int | None = None) -> dict[str, str]:
     """Return the bundle of the static copy: HTML with pictures inside, a PNG for converters, and text."""
     given = {} if top is None else {"top": top}
-    markup = str(show(explanation, "html", **given))
+    markup = str(show(explanation, "html", side=COPY_SIDE, **given))
     head, rest = markup.split('<div class="pyig">', 1)
     body, tail = rest.rsplit("</div>", 1)
     bundle = {

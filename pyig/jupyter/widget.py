@@ -22,6 +22,8 @@ from pyig.jupyter.page import page
 from pyig.jupyter.worker import Worker
 from pyig.views.payload import payload
 
+CALL = 0.2  # seconds of one model call
+LEAST_ROWS, MOST_ROWS = 8, 4096
 UNSET = {"n_steps": "auto", "rtol": "0.01"}
 ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence")  # change how well, not what
 
@@ -70,7 +72,9 @@ class ExplanationWidget(anywidget.AnyWidget):
         self._origin = origin
         self._original = (explanation, origin)
         self._unedited: Explanation | None = None
+        self._asked: tuple[Origin, list[Edit], Explanation | None] | None = None  # not answered yet
         self._edits: list[Edit] = []
+        self._pace = 1.0  # seconds of one gradient, the best seen
         self._runs: list[dict[str, Any]] = []
         self._runs_of: Any = None
         self._lock = threading.RLock()
@@ -120,12 +124,13 @@ class ExplanationWidget(anywidget.AnyWidget):
 
     def cancel(self) -> None:
         """Stop the running explanation; its partial result is shown as such."""
+        self._asked = None
         self._worker.cancel()
 
     def reset(self) -> None:
         """Show the original again."""
         self._worker.cancel()
-        self._edits, self._unedited = [], None
+        self._edits, self._unedited, self._asked = [], None, None
         explanation, self._origin = self._original
         self.explanation = explanation
 
@@ -221,15 +226,19 @@ class ExplanationWidget(anywidget.AnyWidget):
             raise InputError("expected a widget with its model: exp.widget(model), or %ig_explain")
         e: Explanation = self.explanation
         i = n // (1 if e.values.ndim == 1 else e.values.shape[1])
-        origin = self._origin.of_sample(i, len(e)).with_options(changes, e.output_names).edited(edits)
+        # What was asked before this counts, also where its answer will never be shown.
+        before, old, unedited = self._asked or (self._origin.of_sample(i, len(e)), self._edits, self._unedited)
+        origin = before.with_options(changes, e.output_names).edited(edits)
         if text is not None and origin.edit_text is not None:
             origin = replace(origin, x=origin.edit_text(origin.x, *text))
-        names = {"output_names": e.output_names, "feature_names": e.feature_names}
+        names: dict[str, Any] = {"output_names": e.output_names, "feature_names": e.feature_names}
         if text is not None or "layer" in changes:  # other features
             names.pop("feature_names")
+        names["batch_size"] = self._batch()
         names = {name: given for name, given in names.items() if given is not None and name not in origin.options}
-        kept = [edit for edit in self._edits if edit[0] not in dict(edits)] + edits
-        unedited = (self._unedited if self._edits else e[i]) if kept and not changes and text is None else None
+        kept = [edit for edit in old if edit[0] not in dict(edits)] + edits
+        unedited = (unedited if old else e[i]) if kept and not changes and text is None else None
+        self._asked = origin, kept, unedited
 
         def job(*, progress: Callable[[int, int], None], cancel: threading.Event) -> Any:
             return origin.explain(progress=progress, cancel=cancel, **names), origin, kept, unedited
@@ -237,22 +246,36 @@ class ExplanationWidget(anywidget.AnyWidget):
         self.send({"type": "error", "text": ""})
         self._worker.submit(job)
 
+    def _batch(self) -> int:
+        """Return so many rows of one model call that a cancel is heard in time: a call is never cut short."""
+        e = self.explanation
+        spent, seconds = int(e.n_evals.sum()), float(e.meta.get("seconds") or 0)
+        if spent and seconds:
+            self._pace = min(self._pace, seconds / spent)
+        return int(np.clip(CALL / self._pace, LEAST_ROWS, MOST_ROWS))
+
     def _report(self, running: bool, done: int, total: int, calls: int, seconds: float) -> None:
         message = {"running": running, "done": int(done), "total": int(total), "calls": calls, "seconds": seconds}
         self.send({"type": "progress", **message})
 
     def _finish(self, result: Any, error: BaseException | None, _job: Any) -> None:
+        self._asked = None
         if error is not None:
-            self.send({"type": "error", "text": _sentence(error)})
+            self._refuse(_sentence(error))
             return
         explanation, origin, edits, unedited = result
         if not any(np.isfinite(leaf.attributions).any() for leaf in explanation.leaves()):
-            self.send({"type": "error", "text": "stopped before anything was known; the last result stays"})
+            self._refuse("stopped before anything was known; the last result stays")
             return
         with self._lock:
             self._origin, self._edits, self._unedited = origin, edits, unedited
             remember(explanation, origin)
             self.explanation = explanation
+
+    def _refuse(self, text: str) -> None:
+        """Say why, and set the controls back to what is shown."""
+        self._send_live()
+        self.send({"type": "error", "text": text})
 
 
 def widget(explanation: Explanation, model: Any = None, x: Any = None, **options: Any) -> ExplanationWidget:

@@ -13,6 +13,7 @@ from pyig.views.tables import bar_table, summary
 from pyig.views.words import equation, heading, number, plural
 
 NOTEBOOK_SAMPLES, NOTEBOOK_ROWS = 3, 10
+NOTEBOOK_SIDE = 224
 PAGE_SAMPLES, PAGE_ROWS = 20, 500
 BUDGET = 200_000  # bytes of the three pictures of a sample in a notebook, which saves its outputs
 
@@ -22,7 +23,9 @@ NOTE = (
 )
 
 
-def html(explanation: Explanation, samples: int = NOTEBOOK_SAMPLES, top: int | None = 10) -> Html:
+def html(
+    explanation: Explanation, samples: int = NOTEBOOK_SAMPLES, top: int | None = 10, side: int = NOTEBOOK_SIDE
+) -> Html:
     """Return the explanation as markup for a notebook cell; colours follow the notebook's theme.
 
     Parameters
@@ -33,12 +36,15 @@ def html(explanation: Explanation, samples: int = NOTEBOOK_SAMPLES, top: int | N
         How many samples to show in detail; ten rows of all are listed.
     top : int or None
         Features per sample.
+    side : int
+        Most pixels on a side of a picture; a larger one is reduced. Half as many where there are several.
     """
-    limit = 224 if min(samples, len(explanation)) <= 1 else 112
+    limit = side if min(samples, len(explanation)) <= 1 else side // 2
     several = explanation.values.size > 1
     parts = [f"<p><b>{esc(_title(explanation))}</b><br>{esc(explanation.verdict())}</p>"]
     parts += [summary(explanation, NOTEBOOK_ROWS)] if several else []
-    parts += [_details(explanation, samples, top, limit, BUDGET, own_heading=False)]
+    budget = BUDGET * side**2 // NOTEBOOK_SIDE**2
+    parts += [_details(explanation, samples, top, limit, budget, own_heading=False)]
     return Html(fragment_of("".join(parts), _style(explanation)))
 
 

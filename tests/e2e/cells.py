@@ -13,7 +13,13 @@ names = ["age", "income", "<img src=x onerror=window.__xss=1>", "debts", "years"
 table = torch.tensor([[0.9, -0.4, 0.3, 1.2, 0.1], [0.2, 0.8, -0.5, 0.0, 1.0]])
 net = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3))
 print("REA" + "DY")
-""".replace("SIDE", "64")
+"""
+
+
+def setup(side: int = 64) -> str:
+    """Return the cell that makes models and inputs, with pictures of so many pixels a side."""
+    return SETUP.replace("SIDE", str(side))
+
 
 IMAGE = "%ig_explain eyes photo --target 1"
 TABLE = "e = %ig_explain net table[:1] --target 2 --names names\nprint('TAB' + 'LE')"
@@ -30,10 +36,11 @@ told
 SLOW = """
 class Slow(torch.nn.Module):
     def forward(self, x):
-        end = time.monotonic() + 0.05
+        end = time.monotonic() + 0.002 * len(x)
         while time.monotonic() < end:
             x.new_ones(64, 64) @ x.new_ones(64, 64)
         return torch.tanh(6 * x).cumsum(1)
 slow = Slow()
 s = %ig_explain slow table[:1] --target 2 -n 4
 """
+SEEN = "print('SE' + 'EN', w.explanation.targets, w.view.get('table', {}).get('view'))"

@@ -69,15 +69,11 @@ class Server:
         """Run all cells; does not wait, since a command's promise lasts as long as the cells do."""
         page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
-    def save(self, page: Page, path: Path) -> None:
-        """Save, and wait for the file."""
-        before = path.stat().st_mtime_ns
-        page.evaluate("void window.jupyterapp.commands.execute('docmanager:save')")
-        deadline = time.monotonic() + 20
-        while path.stat().st_mtime_ns == before:
-            assert time.monotonic() < deadline, "the notebook was not saved"
-            time.sleep(0.1)
-        time.sleep(0.5)
+    def save(self, page: Page) -> None:
+        """Save, and wait until it is done; a notebook that is not dirty would not be written again."""
+        model = "window.jupyterapp.shell.currentWidget.context.model"
+        page.evaluate(f"{model}.dirty = true; void window.jupyterapp.commands.execute('docmanager:save')")
+        page.wait_for_function(f"!{model}.dirty", timeout=30_000)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ const decoded = (k, v) => (k.startsWith("data") ? view(v) : v);
 window.model = {{
   get: (k) => state[k], set: (k, v) => {{ state[k] = v; }},
   save_changes: () => window.sent.push({{ type: "view", view: state.view }}),
-  on: (event, run) => (heard[event] ||= []).push(run), off: (event, run) => {{ heard[event] = heard[event].filter((r) => r !== run); }},
+  on: (event, run) => (heard[event] ||= []).push(run),
+  off: (event, run) => {{ heard[event] = heard[event].filter((r) => r !== run); }},
   send: (message) => window.sent.push(message),
 }};
 window.receive = (changes, message, buffers) => {{

@@ -81,8 +81,15 @@ export function choice(name, options, value, change) {
   return group;
 }
 
+// Python rounds what lies exactly between two decimals to the even one, the browser up: a nudge makes them agree.
+function nudged(value, decimals) {
+  const size = Math.abs(value), moved = decimals < 0 ? size / 10 ** -decimals : size * 10 ** decimals;
+  return (size * 2 ** 30) % 1 === 0 && moved % 1 === 0.5 && Math.floor(moved) % 2 === 0 ? value * (1 - 1e-15) : value;
+}
+
 // Numbers, digit for digit as pyig.views.words writes them.
-export function general(value, digits = 4) {
+export function general(given, digits = 4) {
+  const value = given && Number.isFinite(given) ? nudged(given, digits - 1 - Math.floor(Math.log10(Math.abs(given)))) : given;
   if (value === null || Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
   if (value === 0) return "0";
@@ -107,7 +114,7 @@ export function signed(values, like) {
     if (v === 0) return "0";
     const sign = v > 0 ? "+" : "-";
     if (!Number.isFinite(v)) return `${sign}inf`;
-    const fixed = Math.abs(v).toFixed(decimals);
+    const fixed = nudged(Math.abs(v), decimals).toFixed(decimals);
     return sign + (Number(fixed) ? fixed : general(Math.abs(v), 1));
   });
 }

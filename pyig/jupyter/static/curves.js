@@ -6,13 +6,14 @@ const WIDE = 300, TALL = 170, LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 30;
 function ticks(low, high) {
   const raw = (high - low) / 3, unit = 10 ** Math.floor(Math.log10(raw || 1)), step = [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= raw) || unit;
   const out = [];
-  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
+  for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6 && out.length < 12; v += step) out.push(Math.abs(v) < step * 1e-9 ? 0 : v);
   return out;
 }
 
 // Axes, and functions from data to places.
 function frame(label, [x0, x1], [y0, y1], xName, log) {
-  if (y0 === y1) [y0, y1] = log ? [y0 / 10, y1 * 10] : [y0 - (Math.abs(y0) || 1) / 2, y1 + (Math.abs(y1) || 1) / 2];
+  // Rounding is no shape: values that agree to nine digits are drawn flat.
+  if (!(y1 - y0 > 1e-9 * Math.max(Math.abs(y0), Math.abs(y1)))) [y0, y1] = log ? [y0 / 10, y1 * 10] : [y0 - (Math.abs(y0) || 1) / 2, y1 + (Math.abs(y1) || 1) / 2];
   if (x0 === x1) [x0, x1] = [x0 / 2, x1 * 2];
   const t = log ? Math.log10 : (v) => v, pad = (t(y1) - t(y0)) * 0.06, low = t(y0) - pad, high = t(y1) + pad;
   const X = (v) => LEFT + ((t(v) - t(x0)) / (t(x1) - t(x0))) * (WIDE - LEFT - RIGHT), Y = (v) => TOP + (1 - (t(v) - low) / (high - low)) * (TALL - TOP - BOTTOM);

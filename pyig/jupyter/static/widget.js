@@ -165,16 +165,15 @@ function render({ model, el }) {
       pick("method", "method", live.methods), number("n_steps", "steps", "auto"), number("rtol", "tolerance", "0.01"), live.layers.length > 0 && words("layer", "layer", live.layers));
     focus();
   }
+  // The button stays the same element: one that is replaced under the pointer loses its click.
+  const meter = h("progress", { "aria-label": "work done" }), counted = h("span", { class: "num", role: "status" });
+  progress.append(meter, counted, h("button", { type: "button", on: { click: () => app.send({ type: "cancel" }) } }, "cancel"));
   function drawProgress(message) {
     progress.hidden = !message.running;
-    if (!message.running) return put(progress);
-    const known = message.total > 1, meter = h("progress", { max: known ? message.total : null, "aria-label": "gradients" });
-    if (known) meter.value = message.done;
-    const text = h("span", { class: "num", role: "status" }, known ? `${message.done} of ${message.total}` : `${message.calls} model calls`, ` ${message.seconds.toFixed(1)} s`);
-    if (progress.firstChild && progress.dataset.on) put(progress, meter, text, progress.lastChild);
-    else put(progress, meter, text, h("button", { type: "button", on: { click: () => app.send({ type: "cancel" }) } }, "cancel"));
-    progress.dataset.on = "1";
-    return undefined;
+    const known = message.total > 1;
+    if (known) Object.assign(meter, { max: message.total, value: message.done });
+    else meter.removeAttribute("value");
+    counted.textContent = `${known ? `${message.done} of ${message.total}` : `${message.calls} model calls`}, ${message.seconds.toFixed(1)} s`;
   }
 
   function save(what) {

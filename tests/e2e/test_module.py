@@ -1,0 +1,505 @@
+"""The widget's module in a bare page: every view, every number, the keyboard, the names, and nothing executed."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import samples
+from test_html import EVIL
+from test_payload import words
+
+import pyig
+from e2e import browser as browsers
+from e2e.stub import Bridge
+from pyig.explanation import Explanation
+from pyig.jupyter.origin import Origin
+from pyig.jupyter.widget import ExplanationWidget
+from pyig.views.ranking import rank
+from pyig.views.words import equation, signed
+
+W = np.array([[1.0, -2.0, 0.3], [0.5, 1.0, -1.0], [0.0, 3.0, 0.2], [0.1, 0.2, 0.3]])
+IG = pyig.IntegratedGradients(
+    lambda x: np.tanh(x) @ W, gradient=lambda x, cotangent: (1 - np.tanh(x) ** 2) * (cotangent @ W.T)
+)
+X = np.array([[1.0, 2.0, 3.0, -1.0], [0.5, 0.0, -1.0, 2.0]])
+NAMES = ["age", "income", "debts", "years"]
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1000, "height": 900}, accept_downloads=True)
+    opened, seen = browsers.watched(context, ("http://localhost/",))
+    yield opened
+    assert opened.evaluate("window.__xss") is None
+    context.close()
+    seen.check()
+
+
+def shown(page: Any, explanation: Explanation, **options: Any) -> Bridge:
+    return Bridge(page, ExplanationWidget(explanation, **options))
+
+
+def live(page: Any, **options: Any) -> Bridge:
+    options = {"target": 1, "feature_names": NAMES, "output_names": ["ant", "bee", "cow"], **options}
+    origin = Origin(IG, X[:1], options, {"model": "net", "input": "x"})
+    return Bridge(page, ExplanationWidget(origin.explain(), origin))
+
+
+def rows(page: Any, part: str = "tbody") -> list[list[str]]:
+    script = """(t, part) => [...t.querySelectorAll(`${part} tr`)].map(
+        (r) => [...r.children].map((c) => c.querySelector("input")?.value ?? c.innerText))"""
+    found: list[list[str]] = page.locator(".features table").evaluate(script, part)
+    return found
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("top", [3, 10])
+def test_a_table_shows_the_numbers_of_python(page: Any, top: int) -> None:
+    e = samples.table()
+    shown(page, e, view={"table": {"top": top}})
+    ranking = rank(e, 0, 0, top)
+    amounts = [row.attribution for row in ranking.rows]
+    amounts += [ranking.remainder] * bool(ranking.others) + [ranking.missing]
+    figures = signed([*amounts, ranking.difference], like=amounts)
+    got = rows(page)
+    assert [row[0] for row in got] == [row.label for row in ranking.rows]
+    assert [row[-1] for row in got] == figures[: len(got)]
+    foot = rows(page, "tfoot")
+    assert [row[-1] for row in foot] == figures[len(got) :]
+    assert page.locator(".head").inner_text().count(equation(e, 0, 0)) == 1
+
+
+def test_numbers_are_written_as_python_writes_them(page: Any) -> None:
+    shown(page, samples.table())
+    values = [
+        0.0,
+        1.0,
+        -1.0,
+        233.0,
+        2.30001,
+        1e-9,
+        123456.7,
+        0.000123456,
+        9.9996,
+        99996.0,
+        1e22,
+        -3.3e-7,
+        0.5,
+        1e5,
+        0.0001,
+    ]
+    page.add_script_tag(content=_core() + ";window.tools = { general, signed, percent };", type="module")
+    page.wait_for_function("window.tools !== undefined")
+    assert page.evaluate("v => v.map((x) => tools.general(x))", values) == [f"{v:.4g}" for v in values]
+    for group in ([0.4123, -0.0581, 0.0], [1234.5, -0.3], [0.5, 1e-6], [3e-8, -2e-9], [7.0]):
+        assert page.evaluate("v => tools.signed(v)", group) == signed(group)
+
+
+def _core() -> str:
+    from pyig.jupyter.esm import STATIC
+
+    return re.sub(r"^export ", "", (STATIC / "core.js").read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_the_colours_are_those_of_the_static_views(page: Any) -> None:
+    from pyig.views.colours import signed_palette, unsigned_palette
+
+    shown(page, samples.table())
+    page.add_script_tag(content=_core() + ";window.tools = { palette };", type="module")
+    page.wait_for_function("window.tools !== undefined")
+    for with_sign, expected in ((True, signed_palette()), (False, unsigned_palette())):
+        got = np.array(page.evaluate("s => tools.palette('orange-blue', s)", with_sign))
+        assert np.abs(got - expected.astype(int)).max() <= 1  # a rounding of one byte
+
+
+def test_the_values_under_the_cursor(page: Any) -> None:
+    e = samples.picture((3, 16, 20))
+    bridge = shown(page, e)
+    canvas = page.locator(".main canvas").first
+    canvas.focus()
+    for key in ("ArrowUp", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    bridge.pump()
+    total = float(e.attributions[0, :, 7, 8].astype(np.float64).sum())
+    text = page.locator(".image .readout").inner_text()
+    assert "row 7, column 8" in text
+    assert f"attribution {'+' if total > 0 else ''}{total:.4g}" in text
+    assert "approximate" not in text
+    page.keyboard.press("Enter")
+    assert page.locator(".image .readout").inner_text().startswith("pinned: row 7")
+
+
+# --- views -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_kind_is_drawn(page: Any, name: str, dark: bool) -> None:
+    Bridge(page, ExplanationWidget(samples.ALL[name]()), dark)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.wait_for_timeout(100)
+    assert page.locator(".pyig-widget").inner_text()
+    assert ("dark" in page.locator(".pyig-widget").get_attribute("class").split()) is dark
+    browsers.screenshot(page, f"{name}-{'dark' if dark else 'light'}")
+
+
+def pixels(page: Any) -> str:
+    return str(page.locator(".main canvas").first.evaluate("c => c.toDataURL()"))
+
+
+def test_controls_of_pictures_need_no_kernel(page: Any) -> None:
+    bridge = shown(page, samples.picture((3, 32, 32)))
+    seen = {pixels(page)}
+    for mode in ("heat", "mask", "overlay"):
+        page.get_by_role("radio", name=mode).click()
+        seen.add(pixels(page))
+    for label, value in (("palette", "red-blue"), ("sign", "absolute")):
+        page.get_by_label(label).select_option(value)
+        seen.add(pixels(page))
+    page.get_by_label("clip").fill("90")
+    seen.add(pixels(page))
+    assert len(seen) == 6  # back to the overlay is the first again
+    page.get_by_role("radio", name="side by side").click()
+    assert page.locator(".main .pictures canvas").count() == 3
+    page.wait_for_timeout(250)
+    bridge.pump()
+    assert {m["type"] for m in bridge.heard} <= {"hello", "view"}
+    assert bridge.widget.view["image"]["palette"] == "red-blue"
+
+
+def test_python_sets_the_view(page: Any) -> None:
+    bridge = shown(page, samples.table())
+    bridge.widget.view = {"table": {"view": "table", "sort": "name"}}
+    bridge.flush()
+    assert [row[0] for row in rows(page)] == sorted(samples.FEATURES)
+
+
+def test_sort_filter_and_percent(page: Any) -> None:
+    shown(page, samples.table())
+    page.get_by_label("filter by name").fill("THAL")
+    assert sorted(row[0] for row in rows(page)) == ["thal", "thalach"]
+    assert rows(page, "tfoot")[0][0] == "10 other features"
+    page.get_by_label("filter by name").fill("")
+    page.get_by_label("order").select_option("input")
+    page.get_by_role("radio", name="table").click()
+    assert [row[0] for row in rows(page)] == samples.FEATURES
+    page.get_by_role("radio", name="%").click()
+    assert rows(page, "tfoot")[-1][-1] == "100 %"
+
+
+def test_samples_and_targets_are_chosen(page: Any) -> None:
+    e = samples.several_targets()
+    shown(page, e)
+    page.get_by_label("sample").select_option("3")
+    assert page.locator("h3").inner_text() == "Net, target bee, sample 1"
+    assert rows(page)[0][-1] == signed(sorted(e.attributions[1, 1], key=abs, reverse=True), like=[0.2])[0]
+
+
+def test_a_waterfall_ends_at_the_difference(page: Any) -> None:
+    shown(page, samples.table(), view={"table": {"view": "waterfall"}})
+    ends = page.locator(".features").evaluate(
+        "t => [...t.querySelectorAll('tr .bar')].map(b => [parseFloat(b.style.left), parseFloat(b.style.width)])"
+    )
+    zero = page.locator(".features .zero").first.evaluate("z => parseFloat(z.style.left)")
+    last = ends[-1]
+    e = samples.table()
+    scale = ends[0][1] / abs(rank(e, 0, 0, 10).rows[0].attribution)
+    difference = float(e.values[0] - e.baseline_values[0])
+    assert min(abs(last[0] - (zero + scale * difference)), abs(last[0] + last[1] - (zero + scale * difference))) < 0.5
+
+
+def test_words_say_their_values_twice(page: Any) -> None:
+    shown(page, words())
+    spans = page.locator(".words .word")
+    assert spans.count() == 3
+    assert "favour" in spans.nth(1).get_attribute("class")
+    assert "against" in spans.nth(2).get_attribute("class")
+    styles = spans.evaluate_all("s => s.map(e => getComputedStyle(e).borderBottomStyle)")
+    assert styles[1:] == ["solid", "dotted"]
+    spans.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".text .readout").inner_text() == "film: +0.200"
+    page.get_by_label("values").check()
+    assert "+0.200" in page.locator(".words").inner_text()
+
+
+def test_the_path_can_be_walked(page: Any) -> None:
+    e = samples.picture((3, 32, 32))
+    shown(page, e, view={"image": {"mode": "mask", "clip": 100}})
+    before = pixels(page)
+    page.locator("summary", has_text="convergence").click()
+    page.get_by_label("along the path, a").fill("0")
+    assert pixels(page) != before
+    assert f"= {e.baseline_values[0]:.4g}" in page.locator(".diagnostics .readout").inner_text()
+    page.locator("summary", has_text="as numbers").click()
+    cells = page.locator("details", has_text="as numbers").last.locator("tbody tr")
+    cells.first.wait_for()
+    assert cells.count() == len(e.path(0).alphas)
+
+
+# --- the model ---------------------------------------------------------------------------------------------------
+
+
+def test_what_if(page: Any) -> None:
+    bridge = live(page)
+    box = page.get_by_label("value of debts")
+    box.fill("abc")
+    box.press("Enter")
+    bridge.pump()
+    assert box.get_attribute("aria-invalid") == "true"
+    assert bridge.widget.spec["original"] is True
+    box.fill("-0.5")
+    box.press("Enter")
+    bridge.pump()
+    assert "what if: debts = -0.5" in page.locator(".head").inner_text()
+    assert page.locator(".bar.ghost").count() == 4
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("value of debts")
+    page.get_by_role("button", name="back to the original").click()
+    bridge.pump()
+    assert page.get_by_label("value of debts").input_value() == "3"
+    assert page.locator(".bar.ghost").count() == 0
+
+
+def test_controls_ask_the_model(page: Any) -> None:
+    bridge = live(page)
+    target = page.get_by_label("target", exact=True)
+    target.fill("cow")
+    target.press("Enter")
+    bridge.pump()
+    assert page.locator("h3").inner_text().endswith("target cow")
+    against = page.get_by_label("against", exact=True)
+    against.fill("ant")
+    against.press("Enter")
+    bridge.pump()
+    e = bridge.widget.explanation
+    np.testing.assert_allclose(e.values, (np.tanh(X[:1]) @ W)[:, 2] - (np.tanh(X[:1]) @ W)[:, 0])
+    page.get_by_label("method").select_option("simpson")  # the next change does not wait for this one
+    page.get_by_label("steps").fill("9")
+    page.get_by_label("steps").press("Enter")
+    bridge.pump()
+    assert bridge.widget.explanation.meta["method"] == "simpson"
+    page.get_by_label("steps").fill("many")
+    page.get_by_label("steps").press("Enter")
+    bridge.pump()
+    assert "whole number" in page.get_by_role("alert").inner_text()
+
+
+def test_advice_is_applied(page: Any) -> None:
+    bridge = live(page, n_steps=3, method="riemann_left")
+    assert page.locator("details.below").evaluate("d => d.open") is True
+    assert "not converged" in page.locator(".chip").inner_text()
+    page.locator(".tips li", has_text="as many gradients").get_by_role("button").click()
+    bridge.pump()
+    assert "✓ converged" in page.locator(".chip").inner_text()
+    assert "2 runs" in page.locator(".charts").inner_text()
+
+
+def test_pin_and_compare(page: Any) -> None:
+    bridge = live(page)
+    page.get_by_role("button", name="pin A").click()
+    first = bridge.widget.explanation
+    page.get_by_label("target", exact=True).fill("cow")
+    page.get_by_label("target", exact=True).press("Enter")
+    bridge.pump()
+    page.get_by_role("button", name="pin B").click()
+    second = bridge.widget.explanation
+    change = signed((second.attributions - first.attributions)[0])
+    got = page.locator(".compare tbody tr").evaluate_all(
+        "r => r.map(x => [x.children[0].innerText, x.lastChild.innerText])"
+    )
+    assert dict(got) == dict(zip(NAMES, change, strict=True))
+    page.get_by_role("radio", name="difference").click()
+    assert page.locator(".compare tbody tr").count() == 4
+    page.get_by_role("button", name="end comparison").click()
+    assert page.locator(".compare").count() == 0
+
+
+def test_progress_and_cancel(page: Any) -> None:
+    bridge = live(page)
+    bridge.widget._report(True, 3, 10, 3, 1.26)
+    bridge.flush()
+    assert page.locator(".progress").inner_text().startswith("3 of 10, 1.3 s")
+    page.get_by_role("button", name="cancel").click()
+    assert page.evaluate("window.sent").pop() == {"type": "cancel"}
+    bridge.widget._report(False, 0, 0, 3, 1.3)
+    bridge.flush()
+    assert not page.locator(".progress").is_visible()
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def saved(page: Any, bridge: Bridge, kind: str) -> bytes:
+    with page.expect_download() as waiting:
+        page.get_by_label("export").select_option(kind)
+        bridge.pump()
+    return Path(waiting.value.path()).read_bytes()
+
+
+@pytest.mark.parametrize("make", [lambda: samples.picture((3, 32, 40)), samples.table])
+def test_files(page: Any, make: Any) -> None:
+    import matplotlib.image
+
+    e = make()
+    bridge = shown(page, e)
+    picture = matplotlib.image.imread(io.BytesIO(saved(page, bridge, "png")))
+    assert min(picture.shape[:2]) >= 300
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 3
+    drawing = saved(page, bridge, "svg").decode()
+    assert drawing.count("<svg") == 1
+    lines = saved(page, bridge, "csv").decode().strip().split("\r\n")
+    assert len(lines) == 1 + e.attributions[0].size // (3 if e.attributions.ndim == 4 else 1)
+    total = sum(float(line.rsplit(",", 1)[1]) for line in lines[1:])
+    np.testing.assert_allclose(total, e.attributions[0].sum(dtype=np.float64), rtol=1e-5)
+    html = saved(page, bridge, "html").decode()
+    assert "Content-Security-Policy" in html
+
+
+def test_formulas_are_defused_in_csv(page: Any) -> None:
+    e = replace(samples.several_targets(), feature_names=["=1+1", '@x "y"', "c"])
+    lines = saved(page, shown(page, e), "csv").decode().split("\r\n")
+    assert lines[1].startswith("'=1+1,")
+    assert lines[2].startswith('"\'@x ""y""",')
+
+
+def test_the_python_is_shown(page: Any) -> None:
+    live(page)
+    page.get_by_label("export").select_option("code")
+    page.wait_for_timeout(200)
+    text = page.locator(".pyig-widget code, .pyig-widget textarea").evaluate("e => e.value ?? e.innerText")
+    assert text.startswith("pyig.IntegratedGradients(net).explain(x, target=1")
+
+
+def test_the_page_works_from_a_file(browser: Any, tmp_path: Path) -> None:
+    context = browser.new_context()
+    page, seen = browsers.watched(context, (tmp_path.as_uri(),))
+    path = tmp_path / "e.html"
+    samples.picture((3, 32, 32)).to_html(path, interactive=True)
+    page.goto(path.as_uri())
+    page.locator(".main canvas").first.wait_for()
+    before = pixels(page)
+    page.get_by_role("radio", name="heat").click()
+    assert pixels(page) != before
+    context.close()
+    seen.check()
+
+
+# --- safety, names, keyboard, size -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "evil", [*EVIL, "<img src=x onerror=window.__xss=1>", "</script><script>window.__xss=1</script>"]
+)
+def test_names_stay_text(page: Any, evil: str) -> None:
+    e = replace(
+        samples.several_targets(),
+        feature_names=[evil, "b", "c"],
+        output_names=[evil, "y", "z"],
+        meta={**samples.META, "model": evil, "notes": [evil]},
+    )
+    text = replace(words(), inputs=np.array([[evil, "film", "x"], ["a", "b", "c"]]))
+    for one in (e, text):
+        bridge = shown(page, one, pins={"A": (one, evil), "B": (one, evil)})
+        page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        bridge.widget.send({"type": "error", "text": evil})
+        bridge.flush()
+        page.wait_for_timeout(50)
+        assert page.evaluate("window.__xss") is None
+        assert page.locator(".pyig-widget script, .pyig-widget iframe, .pyig-widget img, .pyig-widget a").count() == 0
+        events = page.locator(".pyig-widget").evaluate(
+            "w => [...w.querySelectorAll('*')].flatMap(e => e.getAttributeNames()).filter(n => n.startsWith('on'))"
+        )
+        assert events == []
+
+
+@pytest.mark.parametrize("make", [samples.table, lambda: samples.picture((3, 32, 32)), words, samples.sequence])
+def test_every_focusable_keeps_its_keys_and_has_a_name(page: Any, make: Any) -> None:
+    shown(page, make())
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    lacking = page.locator(".pyig-widget").evaluate(
+        """w => [...w.querySelectorAll('button, input, select, textarea, summary, a[href], [tabindex]')]
+             .filter(e => e.getAttribute('data-lm-suppress-shortcuts') !== 'true').map(e => e.outerHTML.slice(0, 80))"""
+    )
+    assert lacking == []
+    nameless = [
+        line
+        for line in page.locator(".pyig-widget").aria_snapshot().splitlines()
+        if re.match(
+            r"\s*- (button|combobox|slider|textbox|searchbox|checkbox|radio|tab|img|radiogroup)( \[.*\])?:?$", line
+        )
+    ]
+    assert nameless == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("make", [samples.table, words, lambda: samples.picture((3, 32, 32))])
+def test_contrast(page: Any, make: Any, dark: bool) -> None:
+    Bridge(page, ExplanationWidget(make()), dark)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    poor = page.locator(".pyig-widget").evaluate(CONTRAST)
+    assert poor == []
+
+
+CONTRAST = """w => {
+  const parse = (s) => s.match(/[\\d.]+/g).map(Number);
+  const light = (c) => { const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    const [r, g, b] = c.map((v) => linear(v / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] === 1) return c.slice(0, 3); } return [255, 255, 255]; };
+  const out = [];
+  for (const e of w.querySelectorAll("*")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
+    if (!e.offsetParent || e.closest(".away")) continue;
+    const ink = parse(getComputedStyle(e).color), a = light(ink), b = light(ground(e));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) out.push([e.className, e.textContent.slice(0, 30), ratio.toFixed(2)].join("|"));
+  }
+  return out;
+}"""
+
+
+def test_ten_thousand_features(page: Any) -> None:
+    rng = np.random.default_rng(0)
+    e = samples.make(rng.normal(size=(1, 10_000)), rng.normal(size=(1, 10_000)))
+    shown(page, e, view={"table": {"view": "table"}})
+    assert page.locator(".features tbody tr").count() < 80
+    spent = page.evaluate(
+        """() => { const order = document.querySelector('[aria-label="order"]'), times = [];
+           for (const v of ['signed', 'input', 'size']) { const t = performance.now(); order.value = v;
+             order.dispatchEvent(new Event('change')); document.body.offsetHeight; times.push(performance.now() - t); }
+           return times; }"""
+    )
+    print(json.dumps({"sort of 10000 features, ms": spent}))  # noqa: T201
+    page.locator(".features .scroll").evaluate(
+        "b => { b.scrollTop = 27 * 5000; b.dispatchEvent(new Event('scroll')); }"
+    )
+    page.wait_for_timeout(100)
+    order = np.argsort(-np.abs(e.attributions[0]), kind="stable")
+    assert f"x[{order[5005]}]" in [row[0] for row in rows(page)]
+
+
+def test_a_long_text(page: Any) -> None:
+    rng = np.random.default_rng(0)
+    tokens = np.array([[f"word{i}" for i in range(512)]])
+    e = replace(samples.make(np.zeros((1, 512)), rng.normal(size=(1, 512))), inputs=tokens, baselines=tokens)
+    shown(page, e)
+    assert page.locator(".words .word").count() == 512
+
+
+def test_a_closed_view_leaves_nothing_behind(page: Any) -> None:
+    shown(page, samples.table(), static_class="pyig-static-test")
+    assert not page.locator(".pyig-static-test").is_visible()
+    page.evaluate("() => { window.stop(); document.getElementById('here').replaceChildren(); }")
+    assert page.evaluate("window.listeners()") == 0
+    assert page.locator(".pyig-static-test").is_visible()
