@@ -158,6 +158,8 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
     -------
     array (1, ...) or (N, ...), of the leaf's dtype.
     """
+    if x.dtype.kind not in "fiub":
+        return _text_leaf(given, x, name)
     if given is None:
         given = 0
     if isinstance(given, str):
@@ -177,6 +179,18 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
     if not np.isfinite(found).all():
         raise InputError(f"expected finite values in the baseline for {name or 'the input'}; got NaN or infinity")
     return np.ascontiguousarray(found.astype(x.dtype))
+
+
+def _text_leaf(given: Any, x: Array, name: str) -> Array:
+    """Make the baseline of a leaf of text, which stands before a layer that turns it into numbers: empty by default."""
+    found = np.asarray("" if given is None else given)
+    if found.dtype.kind not in "USO" or found.shape not in ((), x.shape[1:], (1, *x.shape[1:]), x.shape):
+        raise InputError(
+            f"expected a baseline of text for {name or 'the input'}, one or of shape {x.shape}; "
+            f"got dtype {found.dtype} and shape {found.shape}"
+        )
+    rows = len(x) if found.shape == x.shape else 1
+    return np.ascontiguousarray(np.broadcast_to(found, (rows, *x.shape[1:])).astype(np.result_type(found, x)))
 
 
 def _draw(function: Callable[..., Any], x: Array, rng: Rng) -> Array:

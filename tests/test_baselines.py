@@ -312,3 +312,15 @@ def test_columns_in_another_order_are_the_same_baseline() -> None:
 def test_the_public_name_is_the_class() -> None:
     assert pyig.several is several
     assert inspect.isclass(pyig.several)
+
+
+@pytest.mark.parametrize(("given", "rows"), [(None, 1), ("none", 1), (np.array(["a", "b"]), 2)])
+def test_text_before_a_layer_has_a_baseline_of_text(given: object, rows: int) -> None:
+    found = baseline_leaf(given, np.array(["red", "green"]), np.random.default_rng(0), "colour")
+    assert found.tolist() == ([""] if given is None else ["none"] if rows == 1 else ["a", "b"])
+
+
+@pytest.mark.parametrize("given", [0, np.array(["a", "b", "c"])])
+def test_text_has_no_other_baseline(given: object) -> None:
+    with pytest.raises(InputError, match="baseline of text for colour"):
+        baseline_leaf(given, np.array(["red", "green"]), np.random.default_rng(0), "colour")
