@@ -172,7 +172,9 @@ def _array(values: Any, name: str) -> NDArray[Any]:
 
 def _ragged(values: Any, name: str) -> NDArray[Any]:
     try:
-        return np.asarray(values)
+        found = np.asarray(values)
+        # As objects: numpy's own bytes lose the zeros at their end, and with them the end of an image.
+        return np.asarray(values, dtype=object) if found.dtype.kind == "S" else found
     except ValueError:
         lengths = sorted({len(value) for value in values if hasattr(value, "__len__")})
         raise InputError(
