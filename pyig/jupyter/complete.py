@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from pyig.baselines import BASELINES
+from pyig.explanation import Explanation
+from pyig.jupyter.config import CHOICES, FILLED, SHOWS
 from pyig.quadrature import rule_names
 from pyig.views import VIEWS
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pyig.jupyter.magic import IgMagics
 
 CALL = re.compile(r"(?:^|=\s*)%%?ig_explain\s+(?P<words>.*)$")
+CONFIG = re.compile(r"^%ig_config\s+(?:.*\s)?(?P<word>[\w=-]*)$")
+COMPARE = re.compile(r"^%ig_compare\s+(?:.*\s)?(?P<word>\w*)$")
 
 
 class Completion:
@@ -49,6 +53,12 @@ class Completion:
 
     def candidates(self, line: str) -> list[str]:
         """List what fits at the end of the line; empty where Python's own completion should speak."""
+        if config := CONFIG.search(line):
+            words = [f"{name}={value}" for name, values in CHOICES.items() for value in values if " " not in value]
+            return _starting(config["word"], [*words, *(f"{name}=" for name in FILLED), "reset"])
+        if compared := COMPARE.search(line):
+            found = [name for name, value in self._user.items() if isinstance(value, Explanation)]
+            return _starting(compared["word"], sorted(name for name in found if _is_plain(name)))
         call = CALL.search(line)
         if call is None:
             return []
@@ -66,7 +76,7 @@ class Completion:
 
     def _values(self) -> dict[str, Iterable[str]]:
         table: dict[str, Iterable[str]] = {
-            "--view": ("static", "text", "none"),
+            "--view": SHOWS,
             "--kind": ("auto", *VIEWS),
             "--method": ("auto", *rule_names()),
             "--target": ("predicted", "top3"),
