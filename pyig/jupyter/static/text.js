@@ -9,7 +9,7 @@ export function pieces(tokens, phi, merge, hide) {
   const starts = tokens.some((s) => /^[▁Ġ]/.test(s)), rule = tokens.some((s) => s.startsWith("##")) ? CONTINUES[0] : starts ? CONTINUES[1] : null;
   const out = [];
   tokens.forEach((token, i) => {
-    if (hide && SPECIAL.test(token)) return;
+    if (token === "" || (hide && SPECIAL.test(token))) return; // empty: behind the end of a shorter text
     const last = out.at(-1);
     if (merge && rule && last && rule.test(token) && !SPECIAL.test(token) && !SPECIAL.test(tokens[i - 1])) {
       last.text += token.replace(/^##/, "");
