@@ -94,6 +94,13 @@ def test_ids_that_are_shifted_on_their_way() -> None:
     np.testing.assert_allclose(found.attributions, wanted.attributions.sum(-1), rtol=1e-5)
 
 
+def test_a_bag_gives_nothing_to_a_single_id() -> None:
+    model = torch.nn.Sequential(torch.nn.EmbeddingBag(20, 6), torch.nn.Tanh())
+    with pytest.raises(InputError, match="EmbeddingBag"):
+        pyig.IntegratedGradients(model).explain(IDS, target=0)
+    assert pyig.IntegratedGradients(model).explain(IDS, target=0, layer="0").attributions.shape == (2, 6)
+
+
 def test_columns_of_categories() -> None:
     rows = {"country": np.array([1, 2, 3, 3]), "city": np.array([1, 5, 3, 0])}
     found = pyig.IntegratedGradients(Columns()).explain(rows, target=0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from pyig.errors import InputError
 from pyig.held import modules_of
 
 
@@ -48,6 +49,12 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
             handle.remove()
     if len(ids) == 1 and not found[0]:  # the ids were shifted or clipped on their way
         found[0] = [own()] if own is not None else every
+    if any(isinstance(layer, torch.nn.EmbeddingBag) for layers in found for layer in layers):
+        raise InputError(
+            "expected an embedding with one vector for each id; the model adds them up in an EmbeddingBag, which leaves "
+            "nothing to give to a single id. Use Embedding and a sum, which is the same model, or pass layer= to "
+            "explain what comes out of the bag"
+        )
     return found
 
 
