@@ -29,8 +29,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def start(arguments: Sequence[str], folder: Path) -> subprocess.Popen[str]:
+    # What runs in the background of a shell has Ctrl-C switched off, and hands that on to its children.
+    listening = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {CODE}"
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, *map(str, arguments)],
+        [sys.executable, "-c", listening, *map(str, arguments)],
         cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
