@@ -11,7 +11,7 @@ import pytest
 import samples
 
 from pyig.explanation import Explanation
-from pyig.explanation.table import flat_columns
+from pyig.explanation.table import feature_labels, flat_columns
 from pyig.views.advice import advice
 from pyig.views.packing import ALIGN, Packer, quantise, restore
 from pyig.views.payload import SAVED_BYTES, payload
@@ -186,3 +186,13 @@ def test_advice_names_what_would_help() -> None:
     assert advice(adaptive, 0, 0)[0].options == {"max_evals": 2048}
     stopped = replace(failed, meta={**meta, "complete": False})
     assert advice(stopped, 0, 0)[0].options == {}
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+def test_a_label_alone_is_the_label_among_all(name: str) -> None:
+    e = samples.ALL[name]()
+    labels = feature_labels(e)
+    places = list(range(0, len(labels), max(1, len(labels) // 7)))
+    assert feature_labels(e, places) == [labels[place] for place in places]
+    with pytest.raises(IndexError):
+        feature_labels(e, [len(labels)])

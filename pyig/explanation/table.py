@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyig.errors import missing
-from pyig.explanation.arrays import Array
+from pyig.explanation.arrays import Array, Leaf
 from pyig.tree import flatten, is_frame
 
 if TYPE_CHECKING:
     from pyig.explanation.record import Explanation
 
 
-def feature_labels(explanation: Explanation) -> list[str]:
-    """Name every scalar feature of a sample, leaf after leaf: the user's names, else ``x[3]``, ``image[0, 4]``."""
+def feature_labels(explanation: Explanation, places: Sequence[int] | None = None) -> list[str]:
+    """Name scalar features of a sample, leaf after leaf: the user's names, else ``x[3]``, ``image[0, 4]``.
+
+    All of them, or those at `places`: a picture has a hundred thousand, of which a list shows ten.
+    """
     if explanation.feature_names is not None:
-        return list(explanation.feature_names)
+        named = explanation.feature_names
+        return list(named) if places is None else [named[place] for place in places]
+    if places is not None:
+        return [_label(explanation.leaves(), place) for place in places]
     labels = []
     for leaf in explanation.leaves():
         shape = leaf.inputs.shape[1:]
         name = leaf.name or "x"
         labels += [f"{name}[{', '.join(map(str, index))}]" for index in np.ndindex(shape)] if shape else [name]
     return labels
+
+
+def _label(leaves: Sequence[Leaf], place: int) -> str:
+    for leaf in leaves:
+        shape = leaf.inputs.shape[1:]
+        if place < math.prod(shape):
+            index = ", ".join(str(int(part)) for part in np.unravel_index(place, shape)) if shape else ""
+            return f"{leaf.name or 'x'}[{index}]" if shape else leaf.name or "x"
+        place -= math.prod(shape)
+    raise IndexError(f"expected a feature of the explanation; got one {place} beyond the last")
 
 
 def sample_labels(explanation: Explanation) -> list[Any]:

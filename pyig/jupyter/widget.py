@@ -316,7 +316,7 @@ def _options_of(explanation: Explanation) -> dict[str, Any]:
 
 
 def _feature(explanation: Explanation, place: int) -> str:
-    return feature_labels(explanation)[place]
+    return feature_labels(explanation, [place])[0]
 
 
 def _sentence(error: BaseException) -> str:

@@ -66,18 +66,18 @@ def rank(explanation: Explanation, i: int, k: int = 0, top: int | None = 10) -> 
     if top is not None and top < 1:
         raise InputError(f"expected top to be at least 1, or None for all features; got {top}")
     one = explanation[i]
-    labels = feature_labels(one)
     attributions, inputs, baselines = (column[0] for column in flat_columns(one))
     phi = attributions[k].astype(np.float64)
     text = _text_columns(one)
     order = np.argsort(-np.abs(phi), kind="stable")
     order = order[~(text & (phi == 0))[order]]  # what only stands between the words
     shown = len(order) if top is None or len(order) <= top + 1 else top
+    places = order[:shown].tolist()
     rows = [
         Row(inputs[j], "", baselines[j], float(phi[j]))  # a word is its own name
         if text[j]
-        else Row(labels[j], inputs[j], baselines[j], float(phi[j]))
-        for j in order[:shown].tolist()
+        else Row(label, inputs[j], baselines[j], float(phi[j]))
+        for j, label in zip(places, feature_labels(one, places), strict=True)
     ]
     difference = change(one, 0, k)[2]
     delta = float(one.deltas.reshape(-1)[k])

@@ -1,7 +1,7 @@
 // How far the numbers can be trusted: F along the path, how the attributions build up, and error against gradients spent.
 import { h, put, general, percent, slider } from "./core.js";
 
-const WIDE = 300, TALL = 170, LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 30;
+const WIDE = 252, TALL = 160, LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 30;
 
 function ticks(low, high) {
   const raw = (high - low) / 3, unit = 10 ** Math.floor(Math.log10(raw || 1)), step = [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= raw) || unit;
