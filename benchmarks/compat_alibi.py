@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 import warnings
@@ -23,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import keras
 import numpy as np
 from alibi_peer import peer
-from common import Timing, interleave, machine, show_seconds, table
+from common import Timing, interleave, machine, peak_memory, show_seconds, table
 from keras import layers
 
 from pyig.compat.alibi import IntegratedGradients
@@ -122,20 +121,14 @@ def show(short: str, case: Case, timings: dict[str, Timing], judge: bool) -> lis
     return [] if ratio >= wanted else [f"{case.name}: {ratio:.1f}, wanted >= {wanted:g}"]
 
 
-def peak() -> int:
-    """Peak resident memory so far, in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
-
-
 def one_call(who: str, short: str, n: int, quick: bool) -> None:
     """Print what one call adds to the peak memory of this process."""
     case = cases(quick)[short]
     side = {"pyig": ours, "alibi": theirs}[who]
     side(Case("", case.model, case.x[:1], case.target if np.ndim(case.target) == 0 else case.target[:1]), 2)()
-    call, before = side(case, n), peak()
+    call, before = side(case, n), peak_memory()
     call()
-    print((peak() - before) / 2**20)
+    print((peak_memory() - before) / 2**20)
 
 
 def memory(quick: bool) -> list[str]:

@@ -7,18 +7,16 @@ one process; a ratio is the median of the per-round ratios. Memory is that of fr
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import captum.attr as captum
 import torch
-from common import Timing, interleave, machine, show_seconds, table
+from common import Timing, interleave, machine, peak_memory, show_seconds, table
 from torch import nn
 
 import pyig.compat.captum as face
@@ -125,21 +123,15 @@ def show(case: Case, timings: dict[str, Timing], judge: bool) -> list[str]:
     return [] if ratio >= case.wanted else [f"{case.name}: {ratio:.1f}, wanted >= {case.wanted:g}"]
 
 
-def peak() -> int:
-    """Peak resident memory so far, in bytes (Linux)."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
-
-
 def one_call(who: str, short: str, n: int, quick: bool) -> None:
     """Print what one call adds to the peak memory of this process."""
     case = cases(quick)[short]
     module = {"pyig": face, "captum": captum}[who]
     small = Case("", case.method, case.model, case.x[:1], case.layer, {**case.options, "target": 1})
     small.call(module, 2)()
-    call, before = case.call(module, n), peak()
+    call, before = case.call(module, n), peak_memory()
     call()
-    print((peak() - before) / 2**20)
+    print((peak_memory() - before) / 2**20)
 
 
 def memory(quick: bool) -> list[str]:

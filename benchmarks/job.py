@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import machine, table
+from common import machine, peak_memory, table
 
 import pyig
 
@@ -61,13 +61,8 @@ def work(rows: str, out: str) -> None:
 
     begin = time.perf_counter()
     account = Job(artifact=Rational(), rows=rows, out=out).run()
-    print(json.dumps({"seconds": time.perf_counter() - begin, "resumed": account.resumed, "peak": peak()}))
-
-
-def peak() -> int:
-    """Return kilobytes; not those of getrusage, which begin with what the parent had when it forked."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    seconds, peak = time.perf_counter() - begin, peak_memory() // 1024
+    print(json.dumps({"seconds": seconds, "resumed": account.resumed, "peak": peak}))
 
 
 def child(rows: Path, out: Path) -> subprocess.Popen[str]:

@@ -5,27 +5,18 @@
 
 from __future__ import annotations
 
-import re
-import resource
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
+from common import peak_memory
 
 from overhead_parts.bare import bare
 from overhead_parts.models import cases
 from overhead_parts.ours import ours
 from overhead_parts.peers import captum
-
-
-def peak() -> int:
-    """Peak resident memory so far, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage of Linux counts what the parent had when it started this process
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024  # type: ignore[index]
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def main(who: str, short: str, steps: str, size: str, threads: str) -> None:
@@ -35,9 +26,9 @@ def main(who: str, short: str, steps: str, size: str, threads: str) -> None:
     ours(case, 1)()
     calls = {"pyig": ours, "captum": captum, "bare": lambda case, n: lambda: bare(case, n, n)}
     call = calls[who](case, n)
-    before = peak()
+    before = peak_memory()
     call()
-    print(peak(), peak() - before)
+    print(peak_memory(), peak_memory() - before)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pyig.structure.keras_replay import patching
+from pyig.structure.keras_replay import patched
 from pyig.structure.keras_tools import inside
 
 
@@ -26,33 +25,19 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
 
     if not layers:  # the model may not even run on whole numbers
         return found
-    with _watched(layers, note):
+    with patched([(layer, _watching(layer, note)) for layer in layers]):
         call()
     if len(ids) == 1 and not found[0]:  # the ids were shifted or clipped on their way
         found[0] = layers
     return found
 
 
-@contextmanager
-def _watched(layers: Sequence[Any], note: Callable[[Any, Any], None]) -> Iterator[None]:
-    """Let `note` see what each layer is called with; calls are as before afterwards."""
+def _watching(layer: Any, note: Callable[[Any, Any], None]) -> Callable[..., Any]:
+    """Return the layer's call, which lets `note` see what it is given."""
+    call = layer.call
 
-    def watching(layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            note(layer, inputs)
-            return call(inputs, *args, **kwargs)
+    def run(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        note(layer, inputs)
+        return call(inputs, *args, **kwargs)
 
-        return run
-
-    with patching:
-        saved = [(layer, layer.__dict__.get("call")) for layer in layers]
-        try:
-            for layer in layers:
-                layer.__dict__["call"] = watching(layer, layer.call)
-            yield
-        finally:
-            for layer, before in saved:
-                if before is None:
-                    layer.__dict__.pop("call", None)
-                else:
-                    layer.__dict__["call"] = before
+    return run

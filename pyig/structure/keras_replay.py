@@ -23,7 +23,7 @@ from pyig.contracts import Backend
 from pyig.errors import ModelError
 from pyig.structure.keras_tools import CutError, called_again, describe, inside, nest, repeated, rows_of, tuple_spec
 
-patching = threading.RLock()  # two threads that explain one model take turns at its layers
+_patching = threading.RLock()  # two threads that explain one model take turns at its layers
 
 
 class _Reached(BaseException):
@@ -103,7 +103,7 @@ class ReplayCut:
             queues.setdefault(id(record.layer), deque()).append(played)
         patches = [(self._recorded[key], _player(queue, self._recorded[key].call)) for key, queue in queues.items()]
         calls: list[int] = []
-        with _patched([*patches, (self._layer, self._stand_in(points, calls))]):
+        with patched([*patches, (self._layer, self._stand_in(points, calls))]):
             raw = self._backend.call(x, kwargs)
         if not calls:
             raise CutError("the layer was not called a second time")
@@ -115,7 +115,7 @@ class ReplayCut:
         found: list[Any] = []
         depth = [0]
         patches = [(layer, self._recorder(layer, done, depth)) for layer in self._recorded.values()]
-        with _patched([*patches, (self._layer, self._target(found, done, samples))]):
+        with patched([*patches, (self._layer, self._target(found, done, samples))]):
             try:
                 self._backend.call(x, kwargs)
             except _Reached:
@@ -247,9 +247,9 @@ def _player(queue: deque[Any], call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _patched(calls: list[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
+def patched(calls: list[tuple[Any, Callable[..., Any]]]) -> Iterator[None]:
     """Set `call` on layer instances, past Keras' tracking of attributes, and put back whatever was there."""
-    with patching:
+    with _patching:
         saved = [(layer, layer.__dict__.get("call", _IN_CONTEXT)) for layer, _ in calls]
         try:
             for layer, call in calls:

@@ -51,8 +51,8 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
         found[0] = [own()] if own is not None else every
     if any(isinstance(layer, torch.nn.EmbeddingBag) for layers in found for layer in layers):
         raise InputError(
-            "expected an embedding with one vector for each id; the model adds them up in an EmbeddingBag, which leaves "
-            "nothing to give to a single id. Use Embedding and a sum, which is the same model, or pass layer= to "
+            "expected an embedding with one vector for each id; the model adds them up in an EmbeddingBag, and nothing "
+            "is left to give to a single id. Use Embedding and a sum, which is the same model, or pass layer= to "
             "explain what comes out of the bag"
         )
     return found
