@@ -13,7 +13,7 @@ from pyig.jupyter.widget import ExplanationWidget
 ADDRESS = "http://localhost/widget"
 TRAITS = ("spec", "data", "view", "pins", "data_a", "data_b", "static_class")
 PAGE = """<!DOCTYPE html><html><head><meta charset="utf-8"><style>{theme}
-body{{margin:12px;background:var(--jp-layout-color1);color:var(--jp-ui-font-color1)}}{css}</style></head>
+body{{margin:12px;background:var(--jp-layout-color0);color:var(--jp-ui-font-color1)}}{css}</style></head>
 <body><div class="pyig {static}">static copy</div><div id="here"></div><script type="module">{source}
 const state = {{}}, heard = {{}};
 window.sent = [];
@@ -37,8 +37,11 @@ window.start = (changes) => {{
 }};
 window.listeners = () => Object.values(heard).reduce((n, list) => n + list.length, 0);
 </script></body></html>"""
-LIGHT = ":root{--jp-layout-color1:#fff;--jp-ui-font-color1:#1d1d1f;--jp-ui-font-color2:#55565a}"
-DARK = ":root{--jp-layout-color1:#111;--jp-ui-font-color1:#e6e6e6;--jp-ui-font-color2:#bdbdbd;color-scheme:dark}"
+LIGHT = ":root{--jp-layout-color0:#fff;--jp-layout-color1:#fff;--jp-ui-font-color1:#1d1d1f;--jp-ui-font-color2:#55565a}"
+DARK = (
+    ":root{--jp-layout-color0:#111;--jp-layout-color1:#212121;"
+    "--jp-ui-font-color1:#e6e6e6;--jp-ui-font-color2:#bdbdbd;color-scheme:dark}"
+)
 
 
 class Bridge:

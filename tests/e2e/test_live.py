@@ -7,9 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from e2e import browser as browsers
 from e2e import cells
 from e2e.browser import screenshot
-from e2e.servers import Server
+from e2e.contrast import CONTRAST
+from e2e.servers import Server, serving
 
 
 def started(server: Server, page: Any, name: str, *code: str) -> Any:
@@ -129,3 +133,20 @@ def test_the_python_side_sees_what_the_browser_does(server: Server, page: Any) -
     page.locator(".jp-CodeCell").nth(3).locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     page.get_by_text("SEEN [0] waterfall", exact=True).wait_for(timeout=20_000)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_every_text_can_be_read_in_both_themes(browser: Any, tmp_path: Path, dark: bool) -> None:
+    with serving("lab", tmp_path / "themed", dark=dark) as server:
+        context = browser.new_context(viewport={"width": 1200, "height": 1400})
+        page, seen = browsers.watched(context, (server.origin, server.origin.replace("http", "ws")))
+        widget = started(server, page, "theme.ipynb", cells.TABLE, cells.TEXT)
+        widget.get_by_label("target", exact=True).wait_for()
+        page.locator(".pyig-widget .words").first.wait_for()
+        page.evaluate("document.querySelectorAll('.pyig-widget details').forEach((d) => { d.open = true; })")
+        assert ("dark" in (widget.get_attribute("class") or "").split()) is dark
+        for each in page.locator(".pyig-widget").all():
+            assert each.evaluate(CONTRAST) == []
+        screenshot(page, f"theme-{'dark' if dark else 'light'}")
+        context.close()
+        seen.check()

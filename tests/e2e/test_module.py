@@ -18,6 +18,7 @@ from test_payload import words
 
 import pyig
 from e2e import browser as browsers
+from e2e.contrast import CONTRAST
 from e2e.stub import Bridge
 from pyig.explanation import Explanation
 from pyig.jupyter.origin import Origin
@@ -448,25 +449,6 @@ def test_contrast(page: Any, make: Any, dark: bool) -> None:
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     poor = page.locator(".pyig-widget").evaluate(CONTRAST)
     assert poor == []
-
-
-CONTRAST = """w => {
-  const parse = (s) => s.match(/[\\d.]+/g).map(Number);
-  const light = (c) => { const linear = (v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    const [r, g, b] = c.map((v) => linear(v / 255));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-    if (c.length < 4 || c[3] === 1) return c.slice(0, 3); } return [255, 255, 255]; };
-  const out = [];
-  for (const e of w.querySelectorAll("*")) {
-    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    if (!e.offsetParent || e.closest(".away")) continue;
-    const ink = parse(getComputedStyle(e).color), a = light(ink), b = light(ground(e));
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) out.push([e.className, e.textContent.slice(0, 30), ratio.toFixed(2)].join("|"));
-  }
-  return out;
-}"""
 
 
 def test_ten_thousand_features(page: Any) -> None:

@@ -14,6 +14,7 @@ function ticks(low, high) {
 function frame(label, [x0, x1], [y0, y1], xName, log) {
   // Rounding is no shape: values that agree to nine digits are drawn flat.
   if (!(y1 - y0 > 1e-9 * Math.max(Math.abs(y0), Math.abs(y1)))) [y0, y1] = log ? [y0 / 10, y1 * 10] : [y0 - (Math.abs(y0) || 1) / 2, y1 + (Math.abs(y1) || 1) / 2];
+  const named = log ? [...new Set([x0, x1])] : [0, 0.5, 1];
   if (x0 === x1) [x0, x1] = [x0 / 2, x1 * 2];
   const t = log ? Math.log10 : (v) => v, pad = (t(y1) - t(y0)) * 0.06, low = t(y0) - pad, high = t(y1) + pad;
   const X = (v) => LEFT + ((t(v) - t(x0)) / (t(x1) - t(x0))) * (WIDE - LEFT - RIGHT), Y = (v) => TOP + (1 - (t(v) - low) / (high - low)) * (TALL - TOP - BOTTOM);
@@ -21,7 +22,7 @@ function frame(label, [x0, x1], [y0, y1], xName, log) {
   const svg = h("svg", { role: "img", "aria-label": label, viewBox: `0 0 ${WIDE} ${TALL}`, width: WIDE, height: TALL, class: "chart" },
     marks.map((v) => [h("path", { d: `M${LEFT} ${Y(v)}H${WIDE - RIGHT}`, class: "grid" }), h("text", { x: LEFT - 5, y: Y(v) + 4, "text-anchor": "end" }, general(v, 3))]),
     h("path", { d: `M${LEFT} ${foot}H${WIDE - RIGHT}`, class: "axis" }),
-    (log ? [...new Set([x0, x1])] : [0, 0.5, 1]).map((v) => h("text", { x: X(v), y: foot + 13, "text-anchor": v === x1 ? "end" : v === x0 ? "start" : "middle" }, general(v, 3))),
+    named.map((v) => h("text", { x: X(v), y: foot + 13, "text-anchor": v === x1 ? "end" : v === x0 ? "start" : "middle" }, general(v, 3))),
     h("text", { x: (LEFT + WIDE) / 2, y: TALL - 3, "text-anchor": "middle" }, xName));
   return { svg, X, Y, foot };
 }

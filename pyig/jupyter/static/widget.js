@@ -200,7 +200,12 @@ function render({ model, el }) {
       if (!asked) tell("");
     } else if (message.type === "live") {
       live = message.live;
-      drawAll();
+      if (!known().length) return;
+      drawHead();
+      drawBar();
+      drawBelow();
+      // Only tables and texts have something to edit; a picture would be painted twice for nothing.
+      if (app.spec.tabs[app.ui.tab] && app.spec.tabs[app.ui.tab].kind !== "image") drawView();
     } else if (message.type === "progress") drawProgress(message);
     else if (message.type === "error") {
       error.hidden = !message.text;
@@ -219,8 +224,13 @@ function render({ model, el }) {
     }
     return 255;
   };
-  const shade = () => root.classList.toggle("dark", ground(el) < 128);
+  // Where the page says what its theme is, that counts; else the colour behind the widget, once it is in the page.
+  const shade = () => {
+    const said = document.body.dataset.jpThemeLight, kind = document.body.className.match(/vscode-(light|dark|high-contrast)\b/);
+    root.classList.toggle("dark", said ? said === "false" : kind ? kind[1] !== "light" : ground(root.isConnected ? el : document.body) < 128);
+  };
   shade();
+  requestAnimationFrame(shade);
   const watch = new MutationObserver(shade);
   watch.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light", "data-jp-theme-name", "style"] });
   drawAll();
