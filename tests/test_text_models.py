@@ -13,6 +13,7 @@ import torch
 
 from pyig.errors import InputError, SaveFileError
 from pyig.text import TextExplanation, explain_text
+from pyig.text.discrete import chain
 from pyig.text.language import explain_generation, explain_next, explain_similarity
 
 TEXTS = [
@@ -303,3 +304,30 @@ def test_what_the_document_promises_runs(tmp_path: Path, monkeypatch: pytest.Mon
 def _next(model: torch.nn.Module, ids: list[int], token: int) -> float:
     with torch.no_grad():
         return float(model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[token])
+
+
+def test_a_path_by_way_of_real_words() -> None:
+    model, tokenizer = text_models.classifier(), text_models.tokenizer()
+    straight = explain_text(model, TEXTS[:2], tokenizer, target=1, progress=False)
+    found = explain_text(model, TEXTS[:2], tokenizer, target=1, anchors=3, rtol=1e-3, progress=False)
+    np.testing.assert_allclose(found.values, straight.values, atol=1e-6)
+    np.testing.assert_allclose(found.baseline_values, straight.baseline_values, atol=1e-6)
+    for i in range(2):
+        difference = found.values[i] - found.baseline_values[i]
+        assert found.total(i) - difference == pytest.approx(found.deltas[i], abs=1e-5)
+        assert abs(found.deltas[i]) < 0.01 * abs(found.tokens.attributions["text"][i]).sum()
+        own = np.array([share.attribution for share in found.shares(i)])
+        other = np.array([share.attribution for share in straight.shares(i)])
+        assert np.abs(own - other).max() > 1e-3  # another path, another account
+    with pytest.raises(InputError, match="target= as a class"):
+        explain_text(model, TEXTS[1], tokenizer, anchors=3)
+
+
+def test_words_on_the_way() -> None:
+    table = np.random.default_rng(0).normal(size=(200, 8))
+    way = chain(table, [0, 5, 7], [3, 5, 9], 4)
+    assert (way[0], way[-1]) == ([0, 5, 7], [3, 5, 9])
+    assert [step[1] for step in way] == [5] * 6
+    assert all(step[0] not in (0, 3) for step in way[1:-1])
+    distance = [np.linalg.norm(table[step[0]] - table[0]) for step in way]
+    assert distance[1] < distance[-1]

@@ -30,6 +30,7 @@ def explain_text(
     too_long: str = "error",
     max_length: int | None = None,
     length: int | None = None,
+    anchors: int = 0,
     **options: Any,
 ) -> TextExplanation:
     """Explain what each word of a text contributes to the model's output.
@@ -62,6 +63,9 @@ def explain_text(
         Most tokens of one text; by default what model and tokenizer say.
     length : int, optional
         Pad all texts to one length, for a model that takes no other.
+    anchors : int
+        Go from the baseline to the text by way of so many texts of real words, not on one straight line: as many times
+        the gradients, plus one. See `pyig.text.discrete`.
     **options
         As for `IntegratedGradients.explain`.
 
@@ -86,5 +90,6 @@ def explain_text(
         max_length,
         length,
         options,
+        anchors,
     )
     return request.explain([text] if isinstance(text, str) else list(text))

@@ -18,6 +18,7 @@ from pyig.projections import Embedding, project
 from pyig.structure.embedding import find_embeddings
 from pyig.text.baselines import ZERO, baseline_ids
 from pyig.text.batches import Batch, batches
+from pyig.text.discrete import chain, summed
 from pyig.text.encoded import Encoded
 from pyig.text.limits import fitted, limit_of
 from pyig.text.result import LEAF, TextExplanation
@@ -39,6 +40,7 @@ class Request:
     max_length: int | None = None
     length: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    anchors: int = 0
     rows: Callable[[Sequence[str]], dict[str, Any]] | None = None
     """Keyword arguments of the model that have one row per text."""
 
@@ -61,7 +63,7 @@ class Request:
                 "expected target= as a class with too_long='window', since each window may be predicted differently; "
                 "got none"
             )
-        found = self._explained(flat, self._targets(len(texts), owner), self.rows(texts) if self.rows else {}, owner)
+        found = self._paths(flat, self._targets(len(texts), owner), self.rows(texts) if self.rows else {}, owner)
         tokens, kept = rejoined(found, flat, owner, encoded)
         notes = [*tokens.meta.get("notes", []), *self._notes(encoded, parts)]
         return TextExplanation(replace(tokens, meta=tokens.meta | {"notes": notes}), kept, self)
@@ -97,9 +99,34 @@ class Request:
             raise InputError(f"expected target= with one entry for each of {count} texts; got {len(listed)}")
         return lambda rows: listed[owner[rows]]
 
-    def _explained(self, flat: list[Encoded], target: Any, extra: dict[str, Any], owner: Any) -> Explanation:
-        pad = self.tokenizer.pad if self.tokenizer.pad is not None else 0
+    def _paths(self, flat: list[Encoded], target: Any, extra: dict[str, Any], owner: Any) -> Explanation:
+        """Explain each part on a straight line, or from one text on the way to the next."""
         starts = baseline_ids(flat, self.tokenizer, self.baseline)
+        if not self.anchors:
+            return self._explained(flat, starts, target, extra, owner)
+        if self.target in (None, "predicted") or self.baseline == ZERO:
+            raise InputError("expected target= as a class, and a baseline of tokens, with anchors=")
+        table = self._table(flat, starts)
+        ways = [chain(table, start, part.ids, self.anchors) for start, part in zip(starts, flat, strict=True)]
+        pieces = [replace(part, ids=tuple(ids)) for part, way in zip(flat, ways, strict=True) for ids in way[1:]]
+        begins = [ids for way in ways for ids in way[:-1]]
+        whose = np.repeat(np.arange(len(flat)), self.anchors + 1)
+        return summed(self._explained(pieces, begins, target, extra, owner[whose]), whose)
+
+    def _table(self, flat: list[Encoded], starts: list[list[int]]) -> Any:
+        """Return the vectors of the vocabulary."""
+        (batch,) = batches(flat[:1], starts[:1], self.tokenizer.pad or 0, self.tokenizer.side, self.length)
+        x, kwargs = self.inputs(batch.ids, batch)
+        layer = self._layer(x, batch.ids, kwargs)
+        held = getattr(layer, "weight", getattr(layer, "embeddings", None))
+        if held is None or isinstance(layer, str):
+            raise InputError(f"expected layer= as the embedding layer itself with anchors=; got {layer!r}")
+        return np.asarray(held.detach().cpu() if hasattr(held, "detach") else held, dtype=np.float64)
+
+    def _explained(
+        self, flat: list[Encoded], starts: list[list[int]], target: Any, extra: dict[str, Any], owner: Any
+    ) -> Explanation:
+        pad = self.tokenizer.pad if self.tokenizer.pad is not None else 0
         width = max(map(len, flat)) if self.length is None else self.length
         found: list[Explanation] = []
         order: list[int] = []
