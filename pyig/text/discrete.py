@@ -44,7 +44,7 @@ def chain(table: Floats, start: Sequence[int], stop: Sequence[int], anchors: int
 
 
 def _tokens(table: Floats, start: int, stop: int, anchors: int) -> list[int]:
-    """Return one token's way: at each step the nearby word most of whose elements lie between the last one and the end."""
+    """Return one token's way: at each step the nearby word that lies most between the last one and the end."""
     way = [stop]
     for step in range(anchors):
         if start == stop:
