@@ -9,12 +9,15 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import samples
 from test_html import EVIL
 
 from pyig.jupyter.display import static_copy
+from pyig.jupyter.esm import css, packed
 from pyig.jupyter.page import harmless, page
+from pyig.views.payload import payload
 
 
 def test_the_policy_names_script_and_style() -> None:
@@ -83,3 +86,12 @@ def test_the_static_copy_is_text_picture_and_markup() -> None:
     assert "Static copy. Re-run the cell" in bundle["text/html"]
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert set(static_copy(samples.table(), "x")) == {"text/plain", "text/html"}
+
+
+def test_the_worst_picture_is_saved_within_the_budget() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.random((1, 3, 224, 224)).astype(np.float32)
+    e = samples.make(x, rng.normal(size=x.shape).astype(np.float32))  # noise on noise: nothing to compress
+    spec, content = payload(e)
+    state = len(json.dumps(spec)) + len(base64.b64encode(content)) + len(packed()) + len(css())
+    assert len(json.dumps(static_copy(e, "x"))) + state < 300_000

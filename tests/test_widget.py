@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import samples
 
 import pyig
-from pyig.errors import InputError, InputTypeError
+from pyig.errors import InputError, InputTypeError, MissingPackageError
 from pyig.jupyter.esm import FILES, STATIC, css, packed, source
 from pyig.jupyter.origin import Origin, origin_of, read, remember
 from pyig.jupyter.widget import ExplanationWidget, compare, widget
@@ -300,6 +301,16 @@ def test_an_explanation_remembers_its_origin_as_long_as_it_lives() -> None:
     assert origin_of(e) is origin
     assert widget(e)._origin is origin
     assert origin_of(IG.explain(X, target=1)) is None
+
+
+def test_without_anywidget_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    e = IG.explain(X, target=1)
+    for call in (e.widget, lambda: e.compare(e)):
+        with pytest.raises(MissingPackageError, match="notebook"):
+            call()
+    with pytest.raises(NotImplementedError):  # IPython goes on to the static view
+        e._ipython_display_()
 
 
 def test_comparison() -> None:

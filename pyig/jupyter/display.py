@@ -26,7 +26,7 @@ from pyig.views.raster import heat, overlay_few_colours, per_pixel, shrink, visi
 from pyig.views.shapes import kind_of, picture_leaf
 
 CAPTION = '<p class="legend">Static copy. Re-run the cell for the interactive view.</p>'
-COPY_SIDE = 150  # pixels: the widget beside it is saved as well
+COPY_SIDE = 128  # pixels: the widget beside it is saved as well
 MOST_WIDGETS = 200  # cells that are remembered, to close the widgets of their last run
 _OF_CELL: dict[str, tuple[int, list[Any]]] = {}
 

@@ -108,7 +108,7 @@ export function diagnostics(app) {
   }
   const table = h("details", {}, h("summary", {}, "as numbers"), h("div", { class: "scroll tall" }));
   table.addEventListener("toggle", () => {
-    if (table.open) put(table.lastChild, h("table", {}, h("thead", {}, h("tr", {}, ["a", "F", "dF/da"].map((s) => h("th", { scope: "col" }, s)))),
+    if (table.open) put(table.lastChild, h("table", {}, h("thead", {}, h("tr", {}, ["a", "F", "dF/da"].map((s) => h("th", { scope: "col", class: "num" }, s)))),
       h("tbody", {}, rows.alphas.map((a, i) => h("tr", {}, [a, rows.values[i], rows.slopes[i]].map((v) => h("td", { class: "num" }, general(v))))))));
   });
   const how = h("details", {}, h("summary", {}, "how this was made"), h("table", {}, h("tbody", {}, app.spec.how.map(([key, value]) => h("tr", {}, h("th", { scope: "row" }, key), h("td", {}, value))))));

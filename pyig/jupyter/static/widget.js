@@ -85,7 +85,7 @@ function render({ model, el }) {
   function drawHead() {
     const path = app.path(), [mark, kind] = MARKS[path.state] || ["?", "plain"], spec = app.spec;
     const chip = h("span", { class: `chip ${kind}`, role: "status", "aria-live": "polite" }, h("span", { "aria-hidden": "true" }, mark), ` ${path.state}`);
-    const numbers = h("span", { class: "num" }, `est. error ${path.shares[0]}, gap ${path.shares[1]}, ${path.evals} gradients`);
+    const numbers = h("span", { class: "num" }, `est. error ${path.shares[0]}, gap ${path.shares[1]} of the difference, ${path.evals} gradient${path.evals === 1 ? "" : "s"}`);
     const pin = (key) => h("button", { type: "button", "aria-pressed": Boolean(pins[key]), title: `keep this as ${key}, to compare`, on: { click: () => { pins[key] = pinned(); drawHead(); drawPair(); } } }, `pin ${key}`);
     const menu = h("select", { "aria-label": "export", on: { change: () => { save(menu.value); menu.value = ""; } } },
       [["", "export"], ["png", "PNG"], ["svg", "SVG"], ["csv", "CSV"], ...(live ? [["html", "HTML page"]] : []), ...(spec.code ? [["code", "copy as Python"]] : [])].map(([value, label]) => h("option", { value }, label)));
