@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import samples
 
+from pyig import views
 from pyig.explanation import Explanation
 from pyig.explanation.table import feature_labels, flat_columns
 from pyig.views.advice import advice
@@ -115,6 +116,27 @@ def test_paths_beyond_the_budget_wait_to_be_asked_for() -> None:
     (path,) = spec["paths"]
     assert path["n"] == 11
     assert array(path, content, "0.phi").shape == (160, 160)
+
+
+def test_many_samples_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = {"l1": 0, "image": 0}
+
+    def counted(name: str, real: Any) -> Any:
+        def call(*args: Any) -> Any:
+            calls[name] += 1
+            return real(*args)
+
+        return call
+
+    monkeypatch.setattr("pyig.views.payload.l1", counted("l1", views.payload.l1))
+    monkeypatch.setattr("pyig.views.payload._add_image", counted("image", views.payload._add_image))
+    spec, _ = payload(samples.picture((3, 160, 160), n=40))
+    assert len(spec["paths"]) == 40
+    assert calls["l1"] == 1
+    assert calls["image"] <= 6  # those that fit, and the first that does not
+    many = samples.make(np.ones((700, 3)), np.ones((700, 3)))
+    spec, _ = payload(many)
+    assert (len(spec["paths"]), spec["more"]) == (500, 200)
 
 
 def test_text_travels_as_text() -> None:

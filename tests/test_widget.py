@@ -262,6 +262,22 @@ def test_what_was_asked_before_counts_though_its_answer_is_never_shown() -> None
     assert (w.explanation.meta["n_steps"], w.explanation.targets.tolist()) == (7, [0])
 
 
+def test_the_original_stays_when_a_late_answer_comes() -> None:
+    started = threading.Event()
+    origin = Origin(slow(started), X[:1], {"target": 1})
+    w = Recorded(origin.explain(n_steps=2), origin)
+    first = w.explanation
+    started.clear()
+    w.explain(n_steps=2000)
+    assert started.wait(5)
+    w.reset()
+    assert w.wait(10)
+    assert w.explanation is first
+    w.explain(target=0, n_steps=2)
+    assert w.wait(10)
+    assert w.explanation.targets.tolist() == [0]
+
+
 def test_a_worker_ends_its_thread_and_starts_again() -> None:
     results: list[Any] = []
     worker = Worker(lambda *_: None, lambda result, error, _job: results.append(result or error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anywidget
@@ -26,6 +26,20 @@ CALL = 0.2  # seconds of one model call
 LEAST_ROWS, MOST_ROWS = 8, 4096
 UNSET = {"n_steps": "auto", "rtol": "0.01"}
 ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence")  # change how well, not what
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What the model is asked: a job for the worker."""
+
+    origin: Origin
+    edits: list[Edit]
+    unedited: Explanation | None
+    names: Mapping[str, Any]
+    era: int = 0  # how often the original had been asked for before
+
+    def __call__(self, *, progress: Callable[[int, int], None], cancel: threading.Event) -> Explanation:
+        return self.origin.explain(progress=progress, cancel=cancel, **self.names)
 
 
 class ExplanationWidget(anywidget.AnyWidget):
@@ -72,8 +86,9 @@ class ExplanationWidget(anywidget.AnyWidget):
         self._origin = origin
         self._original = (explanation, origin)
         self._unedited: Explanation | None = None
-        self._asked: tuple[Origin, list[Edit], Explanation | None] | None = None  # not answered yet
+        self._asked: _Question | None = None  # not answered yet
         self._edits: list[Edit] = []
+        self._era = 0
         self._pace = 1.0  # seconds of one gradient, the best seen
         self._runs: list[dict[str, Any]] = []
         self._runs_of: Any = None
@@ -129,10 +144,12 @@ class ExplanationWidget(anywidget.AnyWidget):
 
     def reset(self) -> None:
         """Show the original again."""
-        self._worker.cancel()
-        self._edits, self._unedited, self._asked = [], None, None
-        explanation, self._origin = self._original
-        self.explanation = explanation
+        with self._lock:
+            self._era += 1
+            self._worker.cancel()
+            self._edits, self._unedited, self._asked = [], None, None
+            explanation, self._origin = self._original
+            self.explanation = explanation
 
     # --- from the browser
 
@@ -222,13 +239,21 @@ class ExplanationWidget(anywidget.AnyWidget):
     # --- asking the model
 
     def _ask(self, n: int, changes: Mapping[str, Any], edits: list[Edit], text: tuple[str, str] | None = None) -> None:
+        with self._lock:
+            self._asked = self._question(n, changes, edits, text)
+            self.send({"type": "error", "text": ""})
+            self._worker.submit(self._asked)
+
+    def _question(
+        self, n: int, changes: Mapping[str, Any], edits: list[Edit], text: tuple[str, str] | None
+    ) -> _Question:
         if self._origin is None:
             raise InputError("expected a widget with its model: exp.widget(model), or %ig_explain")
         e: Explanation = self.explanation
         i = n // (1 if e.values.ndim == 1 else e.values.shape[1])
         # What was asked before this counts, also where its answer will never be shown.
-        before, old, unedited = self._asked or (self._origin.of_sample(i, len(e)), self._edits, self._unedited)
-        origin = before.with_options(changes, e.output_names).edited(edits)
+        asked = self._asked or _Question(self._origin.of_sample(i, len(e)), self._edits, self._unedited, {})
+        origin = asked.origin.with_options(changes, e.output_names).edited(edits)
         if text is not None and origin.edit_text is not None:
             origin = replace(origin, x=origin.edit_text(origin.x, *text))
         names: dict[str, Any] = {"output_names": e.output_names, "feature_names": e.feature_names}
@@ -236,15 +261,9 @@ class ExplanationWidget(anywidget.AnyWidget):
             names.pop("feature_names")
         names["batch_size"] = self._batch()
         names = {name: given for name, given in names.items() if given is not None and name not in origin.options}
-        kept = [edit for edit in old if edit[0] not in dict(edits)] + edits
-        unedited = (unedited if old else e[i]) if kept and not changes and text is None else None
-        self._asked = origin, kept, unedited
-
-        def job(*, progress: Callable[[int, int], None], cancel: threading.Event) -> Any:
-            return origin.explain(progress=progress, cancel=cancel, **names), origin, kept, unedited
-
-        self.send({"type": "error", "text": ""})
-        self._worker.submit(job)
+        kept = [edit for edit in asked.edits if edit[0] not in dict(edits)] + edits
+        outline = (asked.unedited if asked.edits else e[i]) if kept and not changes and text is None else None
+        return _Question(origin, kept, outline, names, self._era)
 
     def _batch(self) -> int:
         """Return so many rows of one model call that a cancel is heard in time: a call is never cut short."""
@@ -258,19 +277,21 @@ class ExplanationWidget(anywidget.AnyWidget):
         message = {"running": running, "done": int(done), "total": int(total), "calls": calls, "seconds": seconds}
         self.send({"type": "progress", **message})
 
-    def _finish(self, result: Any, error: BaseException | None, _job: Any) -> None:
-        self._asked = None
-        if error is not None:
-            self._refuse(_sentence(error))
-            return
-        explanation, origin, edits, unedited = result
-        if not any(np.isfinite(leaf.attributions).any() for leaf in explanation.leaves()):
-            self._refuse("stopped before anything was known; the last result stays")
-            return
+    def _finish(self, result: Any, error: BaseException | None, question: Any) -> None:
+        # In one step: between an answer and its origin, the next question would start from the wrong one.
         with self._lock:
-            self._origin, self._edits, self._unedited = origin, edits, unedited
-            remember(explanation, origin)
-            self.explanation = explanation
+            if question.era != self._era:
+                return  # the original is shown again, and stays
+            if self._asked is question:  # else a newer one is on its way, and counts
+                self._asked = None
+            if error is not None:
+                self._refuse(_sentence(error))
+            elif not any(np.isfinite(leaf.attributions).any() for leaf in result.leaves()):
+                self._refuse("stopped before anything was known; the last result stays")
+            else:
+                self._origin, self._edits, self._unedited = question.origin, question.edits, question.unedited
+                remember(result, question.origin)
+                self.explanation = result
 
     def _refuse(self, text: str) -> None:
         """Say why, and set the controls back to what is shown."""

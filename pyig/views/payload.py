@@ -61,20 +61,20 @@ def payload(
     """
     tabs, packer = tabs_of(explanation), Packer()
     count = min(explanation.values.size, MOST_PATHS)
+    facts, room = _Facts(explanation), True
     described = []
-    for number in range(count):
-        entry = _path(explanation, number)
-        if paths is not None and number not in paths:
-            continue
-        if paths is not None or number == 0 or packer.size < SAVED_BYTES:
+    for number in range(count) if paths is None else paths:
+        entry = _path(facts, number)
+        if paths is not None or room:
             own = Packer()
-            entry["tabs"] = _arrays(own, explanation, number, tabs, full)
+            words = _arrays(own, explanation, number, tabs, full)
             if before is not None:
                 _add_before(own, before, explanation, number, tabs)
-            # The first path is always there; another only where it fits as well.
-            if paths is not None or number == 0 or packer.size + own.size <= SAVED_BYTES:
+            # The first path is always there; the others as long as they fit as well.
+            room = paths is not None or number == 0 or packer.size + own.size <= SAVED_BYTES
+            if room:
                 packer.take(own)
-                entry["arrays"] = packer.table[-len(own.table) :]
+                entry |= {"tabs": words, "arrays": packer.table[-len(own.table) :]}
         described.append(entry)
     spec = {
         "v": VERSION,
@@ -89,26 +89,38 @@ def payload(
     return spec, packer.content()
 
 
-def _path(e: Explanation, number: int) -> dict[str, Any]:
+class _Facts:
+    """What is found out once for all paths."""
+
+    def __init__(self, e: Explanation) -> None:
+        self.explanation = e
+        self.labels = sample_labels(e)
+        self.states = status(e)
+        self.size = l1(e).ravel()
+        self.error_share, self.gap_share = e.relative_error.ravel(), e.relative_gap.ravel()
+
+
+def _path(facts: _Facts, number: int) -> dict[str, Any]:
     """Describe one path in words and numbers."""
+    e = facts.explanation
     k = 1 if e.values.ndim == 1 else e.values.shape[1]
     i, j = divmod(number, k)
-    error_share, gap_share = (float(a.ravel()[number]) for a in (e.relative_error, e.relative_gap))
+    shares = float(facts.error_share[number]), float(facts.gap_share[number])
     return {
         "n": number,
-        "sample": str(sample_labels(e)[i]),
+        "sample": str(facts.labels[i]),
         "target": target_label(e, i, j),
         "index": None if e.targets is None else int(e.targets.ravel()[number]),
         "F": finite(e.values.ravel()[number]),
         "F0": finite(e.baseline_values.ravel()[number]),
         "gap": finite(e.deltas.ravel()[number]),
         "error": finite(e.error.ravel()[number]),
-        "size": finite(l1(e).ravel()[number]),
+        "size": finite(facts.size[number]),
         "evals": int(e.n_evals.ravel()[number]),
-        "state": status(e)[number],
+        "state": facts.states[number],
         "equation": equation(e, i, j),
-        "shares": ["unknown" if math.isnan(share) else percent(share) for share in (error_share, gap_share)],
-        "advice": [{"text": a.text, "options": a.options} for a in advice(e, i, j)],
+        "shares": ["unknown" if math.isnan(share) else percent(share) for share in shares],
+        "advice": [{"text": a.text, "options": a.options} for a in advice(e[i], 0, j)],
     }
 
 
