@@ -158,6 +158,25 @@ def test_conductance_through_operations_without_forward_mode() -> None:
     torch.testing.assert_close(*found, rtol=0, atol=1e-6)
 
 
+def test_conductance_through_fused_attention() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tanh, self.last = nn.Tanh(), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            heads = x.reshape(len(x), 1, 2, 2)
+            held = nn.functional.scaled_dot_product_attention(heads, heads, heads)
+            out: torch.Tensor = self.last(self.tanh(held.flatten(1)))
+            return out
+
+    model = seeded(Model)
+    ours, delta = face.LayerConductance(model, model.tanh).attribute(X, B, 1, return_convergence_delta=True)
+    assert delta.abs().max() < 1e-6
+    many = captum.LayerConductance(model, model.tanh).attribute(X, B, 1, n_steps=3000, method="riemann_trapezoid")
+    torch.testing.assert_close(ours, many.detach(), rtol=0, atol=1e-4)
+
+
 SELECTORS: list[Any] = [2, (3,), -1, (slice(1, 3),), lambda values: values[:, 0] * values[:, 1]]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyig import tree
 from pyig.contracts import Backend, Forward, Head
@@ -93,12 +94,13 @@ class TorchTap:
         fixed: Sequence[torch.Tensor],
     ) -> list[torch.Tensor | None]:
         """Return the derivative of the layer's values along a direction of the input; None where there is none."""
-        try:
-            return self._forward_mode(forward, points, directions, fixed)
-        except (NotImplementedError, RuntimeError) as error:
-            if not any(sign in str(error) for sign in _NO_FORWARD_MODE):
-                raise
-            return self._twice_backward(forward, points, directions, fixed)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have neither forward mode nor a second VJP
+            try:
+                return self._forward_mode(forward, points, directions, fixed)
+            except (NotImplementedError, RuntimeError) as error:
+                if not any(sign in str(error) for sign in _NO_FORWARD_MODE):
+                    raise
+                return self._twice_backward(forward, points, directions, fixed)
 
     def _forward_mode(
         self,
