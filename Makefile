@@ -22,7 +22,7 @@ export TF_NUM_INTEROP_THREADS ?= 1
 .PHONY: help demo test lint pytest e2e tidy sanitize wheel bench clean
 
 help:  ## list the commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)  ## train a small network on the heart disease table and explain its patients
 	$(BIN)/pyig demo
