@@ -1,4 +1,4 @@
-"""Pieces of one text against several targets, as a tinted table: what each generated token follows from."""
+"""Features of one sample against its targets, as a tinted table: what each generated token follows from."""
 
 from __future__ import annotations
 
@@ -6,48 +6,51 @@ import math
 
 import numpy as np
 
-from pyig.errors import InputError
 from pyig.explanation import Explanation
-from pyig.explanation.table import target_label
+from pyig.explanation.table import feature_labels, flat_columns, target_label
 from pyig.views.markup import Html, esc, name, row
-from pyig.views.passage import LEVELS, STYLE, is_text
+from pyig.views.passage import LEVELS, STYLE
+from pyig.views.ranking import text_columns
 from pyig.views.shapes import pick
 from pyig.views.skeleton import fragment_of
-from pyig.views.words import signed
+from pyig.views.words import plural, shorten, signed
 
 
-def matrix(explanation: Explanation, sample: int = 0) -> Html:
-    """Return a table with a row for each word of a sample and a column for each of its targets.
+def matrix(explanation: Explanation, sample: int = 0, top: int | None = 30) -> Html:
+    """Return a table with a row for each feature of a sample and a column for each of its targets.
 
     Parameters
     ----------
     explanation : Explanation
-        Of texts, with several targets each.
+        With any number of targets.
     sample : int
-        Position of the text.
-
-    Raises
-    ------
-    InputError
-        Where the input is no text.
+        Position of the sample.
+    top : int or None
+        The largest features, by their share of any target; words of a text stand in its order, and all of them.
     """
+    if not len(explanation):
+        return Html(fragment_of("<p>no samples</p>"))
     i, _ = pick(explanation, sample, 0)
-    leaves = [leaf for leaf in explanation.leaves() if is_text(leaf)]
-    if len(leaves) != 1:
-        raise InputError(f"expected one text in the input; got {len(leaves)}. Use kind='bars'")
-    (leaf,) = leaves
-    phi = np.asarray(leaf.attributions[i], dtype=np.float64).reshape(-1, leaf.inputs.shape[1])
-    kept = [t for t in range(phi.shape[1]) if leaf.inputs[i, t] and np.any(phi[:, t] != 0)]
-    largest = max((abs(a) for a in phi.ravel().tolist() if math.isfinite(a)), default=0.0)
+    one = explanation[i]
+    attributions, inputs, _ = (column[0] for column in flat_columns(one))
+    phi = np.asarray(attributions, dtype=np.float64)
+    text, labels = text_columns(one), feature_labels(one)
+    size = np.where(np.isfinite(phi), np.abs(phi), 0.0).max(axis=0)
+    others = [j for j in np.argsort(-size, kind="stable").tolist() if not text[j]]
+    kept = [j for j in range(len(text)) if text[j] and inputs[j] and size[j] > 0] + others[:top]
+    largest = float(size.max(initial=0.0))
     targets = [name(target_label(explanation, i, k) or "F") for k in range(len(phi))]
     lines = [row(["", *targets], "th", range(1, len(targets) + 1))]
-    for t in kept:
-        figures = signed(phi[:, t].tolist(), like=[largest])
-        cells = [_cell(a, figure, largest) for a, figure in zip(phi[:, t].tolist(), figures, strict=True)]
-        lines.append(f'<tr><th scope="row" align="left">{name(leaf.inputs[i, t])}</th>{"".join(cells)}</tr>')
+    for j in kept:
+        figures = signed(phi[:, j].tolist(), like=[largest])
+        cells = [_cell(a, figure, largest) for a, figure in zip(phi[:, j].tolist(), figures, strict=True)]
+        label = name(shorten(str(inputs[j] if text[j] else labels[j]), 60))
+        lines.append(f'<tr><th scope="row" align="left">{label}</th>{"".join(cells)}</tr>')
     values = (f"{value:.3g}" for value in np.ravel(explanation.values[i]))
     lines.append(row([esc("F(x)"), *map(esc, values)], "td", range(1, len(targets) + 1)))
-    return Html(fragment_of(f'<div class="wide"><table>{"".join(lines)}</table></div>', STYLE))
+    left = len(others) - len(others[:top])
+    more = f"<p>{plural(left, 'more feature')} not shown.</p>" if left else ""
+    return Html(fragment_of(f'<div class="wide"><table>{"".join(lines)}</table></div>{more}', STYLE))
 
 
 def _cell(amount: float, figure: str, largest: float) -> str:

@@ -68,7 +68,7 @@ def rank(explanation: Explanation, i: int, k: int = 0, top: int | None = 10) -> 
     one = explanation[i]
     attributions, inputs, baselines = (column[0] for column in flat_columns(one))
     phi = attributions[k].astype(np.float64)
-    text = _text_columns(one)
+    text = text_columns(one)
     order = np.argsort(-np.abs(phi), kind="stable")
     order = order[~(text & (phi == 0))[order]]  # what only stands between the words
     shown = len(order) if top is None or len(order) <= top + 1 else top
@@ -84,7 +84,7 @@ def rank(explanation: Explanation, i: int, k: int = 0, top: int | None = 10) -> 
     return Ranking(rows, len(order) - shown, float(phi[order[shown:]].sum()), -delta, difference)
 
 
-def _text_columns(explanation: Explanation) -> NDArray[np.bool_]:
+def text_columns(explanation: Explanation) -> NDArray[np.bool_]:
     """Tell which features are pieces of a text."""
     leaves = explanation.leaves()
     return np.repeat([is_text(leaf) for leaf in leaves], [int(np.prod(leaf.inputs.shape[1:])) for leaf in leaves])
