@@ -89,7 +89,7 @@ def register_sdk() -> None:
         if error.name is not None and error.name.startswith("pyig"):
             raise
         raise MissingPackageError(
-            f"register_sdk needs {error.name}; install the open SDK with: pip install --no-deps explainable-ai-sdk, and "
-            'what it imports with: pip install "pyig-explain[tensorflow,plots]" google-auth requests pillow'
+            f"register_sdk needs {error.name}; install the open SDK with: pip install --no-deps explainable-ai-sdk, "
+            'and what it imports with: pip install "pyig-explain[tensorflow,plots]" google-auth requests pillow'
         ) from error
     local_model.register()
