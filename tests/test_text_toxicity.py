@@ -87,6 +87,19 @@ def test_from_man_to_boy() -> None:
     assert len(change.to_frame()) == 6
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"man": "woman", "woman": "man"}, "A woman, an old man and his MAN"),
+        ({"old": "new", "old woman": "child"}, "A man, an child and his WOMAN"),
+        ({"woman": None, "his": "her"}, "A man, an old and her "),
+        ({}, "A man, an old woman and his WOMAN"),
+    ],
+)
+def test_words_are_replaced_at_once(changes: dict[str, str | None], expected: str) -> None:
+    assert edited("A man, an old woman and his WOMAN", changes) == expected
+
+
 def test_an_edit_that_adds_and_drops_words() -> None:
     change = explain("You are stupid").edit("You are a very kind man")
     assert [(s.before and s.before.text, s.after and s.after.text) for s in change.aligned()] == [
@@ -106,6 +119,12 @@ def test_pairs_that_differ_in_one_term() -> None:
     assert table["value"].is_monotonic_decreasing
     biased, neutral = (table.set_index("term").loc[term] for term in ("gay", "tall"))
     assert biased["attribution"] > neutral["attribution"]
+    again = minimal_pairs(explain("x you"), "a {} person and a {}", ["tall"]).iloc[0]
+    once = minimal_pairs(explain("x you"), "a {} person and a tall", ["tall"]).iloc[0]
+    assert again["text"] == once["text"] == "a tall person and a tall"
+    assert again["value"] == pytest.approx(once["value"])
+    assert again["attribution"] + again["rest"] == pytest.approx(once["attribution"] + once["rest"])
+    assert again["attribution"] != pytest.approx(once["attribution"], rel=1e-3)
     with pytest.raises(InputError, match=r"'\{\}' in the template"):
         minimal_pairs(explain("x you"), "no slot", terms)
 
@@ -119,9 +138,22 @@ def test_slices_over_many_texts(cases: TextExplanation) -> None:
     assert np.isnan(table.loc["unseen", "attribution"])
 
 
+def test_slices_of_several_words(cases: TextExplanation) -> None:
+    table = slices(cases, ["Ugly  pig", "ugly", "pig", "pig ugly"]).set_index("term")
+    assert table["texts"].tolist()[1:] == [1, 1, 1, 0]
+    both = table.loc[["ugly", "pig"], "attribution"].sum()
+    assert table.loc["Ugly  pig", "attribution"] == pytest.approx(both)
+    with pytest.raises(InputError, match="at least one word"):
+        slices(cases, [" "])
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "sentence"),
-    [({"woman": "boy"}, InputError, "'woman' is not in"), ({"": "x"}, InputTypeError, "dict from word to word")],
+    [
+        ({"woman": "boy"}, InputError, "'woman' is not in"),
+        ({"man": "dog", "dog": "x"}, InputError, "'dog' is not in"),
+        ({"": "x"}, InputTypeError, "dict from word to word"),
+    ],
 )
 def test_edits_that_cannot_be(changes: dict[str, Any], error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):

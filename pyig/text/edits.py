@@ -12,6 +12,7 @@ import numpy as np
 
 from pyig.errors import InputError, InputTypeError
 from pyig.text.result import Share, TextExplanation
+from pyig.text.scanning import Span, words
 
 
 class Step(NamedTuple):
@@ -79,21 +80,35 @@ class Edit:
 def edited(text: str, changes: Mapping[str, str | None]) -> str:
     """Return the text with whole words replaced, or left out where the new word is None.
 
-    A word is found whatever its case; what replaces it takes its capitals.
+    A word is found whatever its case; what replaces it takes its capitals. All are replaced at once, so that words can
+    be exchanged for each other.
 
     Examples
     --------
     >>> edited("The man and his manners: Man!", {"man": "boy", "his": None})
     'The boy and manners: Boy!'
+    >>> edited("A man and a woman", {"man": "woman", "woman": "man"})
+    'A woman and a man'
     """
+    if not changes:
+        return text
     for old, new in changes.items():
         if not isinstance(old, str) or not old.strip() or not isinstance(new, (str, type(None))):
             raise InputTypeError(f"expected edits as a dict from word to word, or to None; got {old!r}: {new!r}")
-        found = re.compile(rf"(?<!\w){re.escape(old)}(?!\w)" + (r"\s?" if new is None else ""), re.IGNORECASE)
-        if not found.search(text):
+        if not re.search(_whole(re.escape(old)), text, re.IGNORECASE):
             raise InputError(f"expected a word of the text to edit; {old!r} is not in {text[:60]!r}")
-        text = found.sub(lambda match, new=new: _cased(match.group(), new), text)  # type: ignore[misc]
-    return text
+    olds = sorted(changes, key=len, reverse=True)  # "old man" before "old"
+    every = "|".join(f"({re.escape(old)})" for old in olds)
+
+    def replaced(match: re.Match[str]) -> str:
+        new = next(changes[old] for old, found in zip(olds, match.groups()[1:-1], strict=True) if found is not None)
+        return "" if new is None else _cased(match.group("word"), new) + match.group("space")
+
+    return re.sub(_whole(f"(?P<word>{every})") + r"(?P<space>\s?)", replaced, text, flags=re.IGNORECASE)
+
+
+def _whole(pattern: str) -> str:
+    return rf"(?<!\w){pattern}(?!\w)"
 
 
 def edit(explained: TextExplanation, changes: Mapping[str, str | None] | str, i: int = 0) -> Edit:
@@ -139,7 +154,7 @@ def minimal_pairs(explained: TextExplanation, template: str, terms: Sequence[str
     Parameters
     ----------
     template : str
-        A text with `slot` where the term goes: ``"I am a {} person"``.
+        A text with `slot` where the term goes, once or several times: ``"I am a {} person"``.
     terms : sequence of str
         Identity terms, names, professions.
 
@@ -153,13 +168,14 @@ def minimal_pairs(explained: TextExplanation, template: str, terms: Sequence[str
 
     if slot not in template:
         raise InputError(f"expected {slot!r} in the template, where a term goes; got {template!r}")
-    at = template.index(slot)
-    texts = [template[:at] + term + template[at + len(slot) :] for term in terms]
+    parts = template.split(slot)
+    texts = [term.join(parts) for term in terms]
     found = explained.again(texts)
     rows = []
     for row, term in enumerate(terms):
         shares = found.shares(row)
-        own = sum(s.attribution for s in shares if s.span and s.span[0] < at + len(term) and at < s.span[1])
+        ends = [len(term.join(parts[:count])) for count in range(1, len(parts))]
+        own = _own(shares, [(end, end + len(term)) for end in ends])
         total, size = sum(s.attribution for s in shares), sum(abs(s.attribution) for s in shares)
         value = float(np.ravel(found.values[row])[0])
         rows.append((term, texts[row], value, own, total - own, abs(own) / size if size else 0.0))
@@ -172,7 +188,7 @@ def slices(explained: TextExplanation, terms: Sequence[str], threshold: float = 
 
     Columns: ``term``, ``texts`` (how many contain it), ``above`` (share of them with F(x) above `threshold`),
     ``value`` (their mean F(x)), ``attribution`` and ``spread`` (mean and standard deviation of the term's own share).
-    The first line, with an empty term, is over all texts.
+    A term may have several words. The first line, with an empty term, is over all texts.
     """
     import pandas as pd
 
@@ -180,9 +196,9 @@ def slices(explained: TextExplanation, terms: Sequence[str], threshold: float = 
     rows = [("", len(explained), float((values > threshold).mean()), float(values.mean()), np.nan, np.nan)]
     shares = [explained.shares(row) for row in range(len(explained))]
     for term in terms:
-        own = [[s.attribution for s in each if s.text.lower() == term.lower()] for each in shares]
-        held = np.array([bool(found) for found in own])
-        sums = np.array([sum(found) for found in own])[held]
+        places = [_places(text, term) for text in explained.texts]
+        held = np.array([bool(found) for found in places])
+        sums = np.array([_own(each, found) for each, found in zip(shares, places, strict=True)])[held]
         some = bool(held.any())
         rows.append(
             (
@@ -197,9 +213,27 @@ def slices(explained: TextExplanation, terms: Sequence[str], threshold: float = 
     return pd.DataFrame(rows, columns=["term", "texts", "above", "value", "attribution", "spread"])
 
 
-def _cased(old: str, new: str | None) -> str:
-    if new is None:
-        return ""
+def _places(text: str, term: str) -> list[Span]:
+    """Return where the words of a term stand in a text, one after the other, whatever their case."""
+    wanted = [term[begin:end].lower() for begin, end in words(term)]
+    if not wanted:
+        raise InputError(f"expected terms of at least one word; got {term!r}")
+    spans = words(text)
+    said = [text[begin:end].lower() for begin, end in spans]
+    last = len(wanted) - 1
+    return [(spans[i][0], spans[i + last][1]) for i in range(len(said) - last) if said[i : i + last + 1] == wanted]
+
+
+def _own(shares: Sequence[Share], places: Sequence[Span]) -> float:
+    """Return the sum over all shares that stand, in part at least, in one of the places."""
+    return sum(
+        share.attribution
+        for share in shares
+        if share.span and any(share.span[0] < end and begin < share.span[1] for begin, end in places)
+    )
+
+
+def _cased(old: str, new: str) -> str:
     if old.isupper() and len(old) > 1:
         return new.upper()
     return new[:1].upper() + new[1:] if old[:1].isupper() else new
