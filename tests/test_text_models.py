@@ -11,7 +11,7 @@ import pytest
 import text_models
 import torch
 
-from pyig.errors import InputError, SaveFileError
+from pyig.errors import InputError, InputTypeError, SaveFileError
 from pyig.text import TextExplanation, explain_text
 from pyig.text.discrete import chain
 from pyig.text.language import explain_generation, explain_next, explain_similarity
@@ -282,6 +282,34 @@ def test_a_generation_token_by_token() -> None:
     again = explain_generation(model, "the capital of france is", tokenizer, "and then", progress=False, n_steps=16)
     assert again.tokens == ("and", "then")
     assert list(again.to_frame().columns) == ["and", "then"]
+
+
+def test_a_generation_ends_where_the_model_ends_it() -> None:
+    model, tokenizer = text_models.causal(), text_models.tokenizer()
+    whole = explain_generation(model, "the capital", tokenizer, max_new_tokens=3, progress=False, n_steps=4)
+    second = tokenizer.convert_tokens_to_ids(whole.tokens[1])
+    last = next(i for i, token in enumerate(whole.tokens) if token == whole.tokens[1])
+    for ends in (second, [second]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(model.config, "eos_token_id", ends)
+            cut = explain_generation(model, "the capital", tokenizer, max_new_tokens=3, progress=False, n_steps=4)
+        assert cut.tokens == whole.tokens[: last + 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "sentence"),
+    [
+        ({"prompt": "a " * 40}, InputError, "at most 48 tokens together; got 41 and max_new_tokens=16"),
+        ({"prompt": "a " * 40, "generated": "b " * 10}, InputError, "at most 48 tokens; text 0 .* has 51"),
+        ({"prompt": ["a"]}, InputTypeError, "expected prompt as one str; got builtins.list"),
+        ({"prompt": "a", "generated": [3]}, InputTypeError, "expected generated as one str; got builtins.list"),
+        ({"prompt": "", "tokenizer": lambda text: []}, InputError, "prompt of at least one token"),
+    ],
+)
+def test_generations_that_cannot_be(given: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    model = text_models.causal()
+    with pytest.raises(error, match=sentence):
+        explain_generation(model, **({"tokenizer": text_models.tokenizer()} | given))
 
 
 def test_what_the_document_promises_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ def explain_text(
     max_length : int, optional
         Most tokens of one text; by default what model and tokenizer say.
     length : int, optional
-        Pad all texts to one length, for a model that takes no other.
+        Pad all texts to one length, for a model that takes no other; read from the inputs of a Keras model.
     anchors : int
         Go from the baseline to the text by way of so many texts of real words, not on one straight line: as many times
         the gradients, plus one. See `pyig.text.discrete`.

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pyig.errors import InputError
+from pyig.errors import InputError, InputTypeError
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 from pyig.registry import Registry
 from pyig.text.batches import Batch
 from pyig.text.encoded import Encoded
+from pyig.text.limits import limit_of
 from pyig.text.request import Request
 from pyig.text.result import TextExplanation
 from pyig.text.tokenizers import Tokenizer, read_tokenizer
@@ -156,7 +157,8 @@ def explain_generation(
     prompt : str
     tokenizer : object
     generated : str, optional
-        The continuation; by default what the model finds most likely, token by token.
+        The continuation; by default what the model finds most likely, token by token, up to the end that its
+        configuration names.
     max_new_tokens : int
         How many tokens to generate.
     rtol : float
@@ -164,10 +166,21 @@ def explain_generation(
     **options
         As for `explain_text`.
     """
+    for name, text in (("prompt", prompt), ("generated", "" if generated is None else generated)):
+        if not isinstance(text, str):
+            raise InputTypeError(f"expected {name} as one str; got {type(text).__module__}.{type(text).__qualname__}")
     face = _open_ended(read_tokenizer(tokenizer))
     (inner,) = face.encode([prompt])
+    if not len(inner):
+        raise InputError(f"expected a prompt of at least one token; the tokenizer finds none in {prompt!r}")
     if generated is None:
-        ids = _TASKS["generate"](model, list(inner.ids), max_new_tokens, None)
+        limit = limit_of(model, face, options.get("max_length"))
+        if limit is not None and len(inner) + max_new_tokens > limit:
+            raise InputError(
+                f"expected prompt and continuation of at most {limit} tokens together; got {len(inner)} and "
+                f"max_new_tokens={max_new_tokens}"
+            )
+        ids = _TASKS["generate"](model, list(inner.ids), max_new_tokens, _ends(model))
     else:
         (other,) = face.encode([generated])
         ids = [i for i, special in zip(other.ids, other.special, strict=True) if not special]
@@ -193,6 +206,12 @@ def explain_generation(
             break
         steps *= 2
     return Generation(_in_order(found), tuple(face.token(i) for i in ids))
+
+
+def _ends(model: Any) -> set[int]:
+    """Return the tokens that end a text, as the model's configuration names them."""
+    found = getattr(getattr(model, "config", None), "eos_token_id", None)
+    return {found} if isinstance(found, int) else set(found or ())
 
 
 def _in_order(found: TextExplanation) -> TextExplanation:

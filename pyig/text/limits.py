@@ -13,14 +13,25 @@ from pyig.text.tokenizers import Tokenizer
 WAYS = ("error", "truncate", "window")
 
 
-def limit_of(model: Any, tokenizer: Tokenizer, given: int | None) -> int | None:
-    """Return the most tokens of one text: the user's word, or the smaller of the model's and the tokenizer's."""
-    if given is not None:
-        return given
+def limit_of(model: Any, tokenizer: Tokenizer, given: int | None, length: int | None = None) -> int | None:
+    """Return the most tokens of one text: the user's word, or the smaller of the model's and the tokenizer's.
+
+    No more than the one `length` that all texts are padded to.
+    """
     config = getattr(model, "config", None)
     known = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
-    found = [int(k) for k in (*known, tokenizer.limit) if isinstance(k, int) and k > 0]
+    found = [int(k) for k in (*known, tokenizer.limit) if isinstance(k, int) and k > 0] if given is None else [given]
+    if length is not None:
+        found.append(length)
     return min(found, default=None)
+
+
+def length_of(model: Any, given: int | None) -> int | None:
+    """Return the one length of all texts: the user's word, or that of a Keras model's inputs, where it has one."""
+    declared = getattr(model, "inputs", None) if given is None and hasattr(model, "layers") else None
+    shapes: list[Any] = [getattr(tensor, "shape", ()) for tensor in declared or ()]
+    lengths = {int(shape[1]) for shape in shapes if len(shape) == 2 and shape[1] is not None}
+    return lengths.pop() if len(lengths) == 1 else given
 
 
 def fitted(texts: Sequence[Encoded], limit: int | None, way: str) -> list[list[Encoded]]:

@@ -20,7 +20,7 @@ from pyig.text.baselines import ZERO, baseline_ids
 from pyig.text.batches import Batch, batches
 from pyig.text.discrete import chain, summed
 from pyig.text.encoded import Encoded
-from pyig.text.limits import fitted, limit_of
+from pyig.text.limits import fitted, length_of, limit_of
 from pyig.text.result import LEAF, TextExplanation
 from pyig.text.tokenizers import Tokenizer
 from pyig.text.windows import rejoined
@@ -55,7 +55,7 @@ class Request:
                 )
         encoded = self.tokenizer.encode(texts)
         self._check(encoded)
-        parts = fitted(encoded, limit_of(self.explainer.model, self.tokenizer, self.max_length), self.too_long)
+        parts = fitted(encoded, self._limit, self.too_long)
         flat = [part for each in parts for part in each]
         owner = np.repeat(np.arange(len(texts)), [len(each) for each in parts])
         if len(flat) > len(texts) and self.target in (None, "predicted"):
@@ -115,7 +115,7 @@ class Request:
 
     def _table(self, flat: list[Encoded], starts: list[list[int]]) -> Any:
         """Return the vectors of the vocabulary."""
-        (batch,) = batches(flat[:1], starts[:1], self.tokenizer.pad or 0, self.tokenizer.side, self.length)
+        (batch,) = batches(flat[:1], starts[:1], self.tokenizer.pad or 0, self.tokenizer.side, self._length)
         x, kwargs = self.inputs(batch.ids, batch)
         layer = self._layer(x, batch.ids, kwargs)
         held = getattr(layer, "weight", getattr(layer, "embeddings", None))
@@ -127,10 +127,10 @@ class Request:
         self, flat: list[Encoded], starts: list[list[int]], target: Any, extra: dict[str, Any], owner: Any
     ) -> Explanation:
         pad = self.tokenizer.pad if self.tokenizer.pad is not None else 0
-        width = max(map(len, flat)) if self.length is None else self.length
+        width = max(map(len, flat)) if self._length is None else self._length
         found: list[Explanation] = []
         order: list[int] = []
-        for batch in batches(flat, starts, pad, self.tokenizer.side, self.length):
+        for batch in batches(flat, starts, pad, self.tokenizer.side, self._length):
             more = {key: np.asarray(value)[owner[batch.rows]] for key, value in extra.items()}
             found.append(self._batch(batch, flat, target(batch.rows), more, width))
             order += batch.rows.tolist()
@@ -176,6 +176,14 @@ class Request:
                 )
             self._memory["layer"] = known
         return known
+
+    @cached_property
+    def _length(self) -> int | None:
+        return length_of(self.explainer.model, self.length)
+
+    @property
+    def _limit(self) -> int | None:
+        return limit_of(self.explainer.model, self.tokenizer, self.max_length, self._length)
 
     @cached_property
     def _memory(self) -> dict[str, Any]:

@@ -134,11 +134,17 @@ def _tokenizers(given: Any) -> Tokenizer:
 
 
 def _vectorization(given: Any) -> Tokenizer:
+    if getattr(given, "_output_mode", "int") != "int":
+        raise InputError(f"expected a TextVectorization with output_mode='int'; got {given._output_mode!r}")
     vocabulary = [str(token) for token in given.get_vocabulary()]
     length = getattr(given, "_output_sequence_length", None)
 
     def ids_of(text: str) -> list[int]:
-        found = np.asarray(given([text]))[0].tolist()
+        given._output_sequence_length = None  # it cuts without a word
+        try:
+            found = np.asarray(given([text]))[0].tolist()
+        finally:
+            given._output_sequence_length = length
         while found and found[-1] == 0:
             found.pop()
         return [int(number) for number in found]

@@ -93,8 +93,8 @@ def vectors(model: torch.nn.Module, ids: Any, mask: Any) -> Any:
     return found.cpu().numpy()
 
 
-def generate(model: torch.nn.Module, ids: list[int], count: int, stop: int | None) -> list[int]:
-    """Return the most likely next tokens, one after the other."""
+def generate(model: torch.nn.Module, ids: list[int], count: int, ends: set[int]) -> list[int]:
+    """Return the most likely next tokens, one after the other, up to one that ends the text."""
     device = next(model.parameters()).device
     known = torch.as_tensor([ids], device=device)
     out: list[int] = []
@@ -102,7 +102,7 @@ def generate(model: torch.nn.Module, ids: list[int], count: int, stop: int | Non
         for _ in range(count):
             token = int(NextToken(model)(known, torch.ones_like(known))[0].argmax())
             out.append(token)
-            if token == stop:
+            if token in ends:
                 break
             known = torch.cat([known, torch.as_tensor([[token]], device=device)], dim=1)
     return out
