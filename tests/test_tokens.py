@@ -111,6 +111,16 @@ def test_columns_of_categories() -> None:
     np.testing.assert_allclose(total, found.values - found.baseline_values, atol=1e-3)
 
 
+def test_a_mask_beside_ids_is_the_same_at_both_ends() -> None:
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+    found = pyig.IntegratedGradients(Reader()).explain({"ids": IDS, "mask": mask}, target=0, n_steps=8)
+    apart = pyig.IntegratedGradients(Reader()).explain(IDS, target=0, n_steps=8, forward_kwargs={"mask": mask})
+    np.testing.assert_allclose(found.attributions["ids"], apart.attributions, atol=1e-6)
+    np.testing.assert_array_equal(found.baselines["mask"], mask)
+    assert (found.baselines["ids"] == 0).all()
+    assert (found.attributions["mask"] == 0).all()
+
+
 def test_columns_that_share_an_embedding() -> None:
     rows = {"country": np.array([1, 2]), "city": np.array([4, 5])}
     with pytest.raises(InputError, match="several go into one"):

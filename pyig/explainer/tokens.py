@@ -65,7 +65,9 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
     """Return the explanation in the structure of the ids: sums over the elements of each embedding."""
     backend = inputs.backend
     stop = [np.array(backend.to_numpy(leaf)) for leaf in inputs.leaves]
-    start = [np.array(backend.to_numpy(leaf)) for leaf in baselines[0]]
+    given = [np.array(backend.to_numpy(leaf)) for leaf in baselines[0]]
+    # What no embedding takes, such as a mask, stays as it is.
+    start = [leaf if place in routed.places else stop[place] for place, leaf in enumerate(given)]
     lead = explanation.values.shape
     phi, _ = tree.flatten(explanation.attributions)
     notes = list(explanation.meta["notes"])
