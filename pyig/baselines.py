@@ -168,7 +168,7 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
     if found.dtype.kind not in "fiub":
         raise InputTypeError(f"expected a baseline of numbers for {name or 'the input'}; got dtype {found.dtype}")
     if found.ndim == 0:
-        found = np.full_like(x[:1], found)
+        found = np.full(x[:1].shape, found)
     if found.shape == x.shape[1:]:
         found = found[None]
     if found.shape[1:] != x.shape[1:] or len(found) not in (1, len(x)):
@@ -178,6 +178,11 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
         )
     if not np.isfinite(found).all():
         raise InputError(f"expected finite values in the baseline for {name or 'the input'}; got NaN or infinity")
+    if x.dtype.kind in "iu" and found.dtype.kind == "f" and (found != np.trunc(found)).any():
+        raise InputError(
+            f"expected a baseline of whole numbers for {name or 'the input'} of dtype {x.dtype}, which are looked up; "
+            f"got {float(found[found != np.trunc(found)][0]):.6g}, and a cast would make another id of it"
+        )
     return np.ascontiguousarray(found.astype(x.dtype))
 
 

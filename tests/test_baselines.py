@@ -131,6 +131,16 @@ def test_every_form_of_one_baseline(given: Any, expected: Any) -> None:
     np.testing.assert_allclose(baseline_leaf(given, TABLE, rng(), ""), expected, rtol=1e-15)
 
 
+@pytest.mark.parametrize("given", [0.5, [1, 2.5], "mean", np.float32(1.5), lambda x: x / 2])
+def test_ids_have_no_fractions(given: Any) -> None:
+    ids = np.array([[3, 4], [4, 6], [7, 8]])
+    with pytest.raises(InputError, match=r"whole numbers for image of dtype int64.*another id"):
+        draw(given, ids)
+    assert draw(2.0, ids).tolist() == [[2, 2]]
+    assert draw([1.0, 5.0], ids).tolist() == [[1, 5]]
+    assert draw(lambda x: x // 2, ids).dtype == ids.dtype
+
+
 def test_functions_that_draw_get_the_generator() -> None:
     first, again, other = (baseline_leaf(lambda x, rng: rng.normal(size=5), TABLE, rng(s), "") for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)

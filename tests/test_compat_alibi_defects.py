@@ -162,7 +162,7 @@ def test_a_table_of_integers_moves_and_its_baseline_is_not_rounded() -> None:
     assert (found.baselines == 0.5).all()
     assert (theirs(nets.tabular(), x, baselines=0.5, target=1).baselines == 0).all()
     assert theirs(nets.imdb(), TOKENS, baselines=0.5, target=1, ctor={"layer": nets.embedding}).baselines.max() == 0
-    with pytest.raises(ValueError, match="whole numbers as the baseline of an input of dtype int64"):
+    with pytest.raises(ValueError, match="baseline of whole numbers for the input of dtype int64"):
         ours(nets.imdb(), TOKENS, baselines=0.5, target=1, ctor={"layer": nets.embedding})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ from pyig import tree
 from pyig.baselines import several
 from pyig.calling import InputForward, call_spec
 from pyig.contracts import Backend
-from pyig.errors import InputError, InputTypeError
+from pyig.errors import InputTypeError
 from pyig.integrate.batching import Sizer
 from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.rows import row_floats
@@ -67,8 +66,6 @@ def open_door(
     leaves = [leaf.astype(np.float64) if as_numbers and leaf.dtype.kind in "iub" else leaf for leaf in given]
     x = tree.unflatten(spec, leaves)
     inputs = read_inputs(backend, x, forward_kwargs)
-    if layered:
-        _check_whole(given, baselines)
     starts = read_baselines(inputs, baselines, generator(None), range(len(leaves)) if layered else inputs.floating)
     drawn = [[np.asarray(backend.to_numpy(leaf)) for leaf in start] for start in starts]
     shown = []
@@ -89,18 +86,6 @@ def _is_alone(model: Any, X: Any) -> bool:
     """Tell a list of one array for a model of one input: Keras warns of a list where it expects a tensor."""
     one = isinstance(X, (list, tuple)) and len(X) == 1 and hasattr(X[0], "shape")
     return one and len(getattr(model, "inputs", None) or ()) == 1
-
-
-def _check_whole(leaves: Sequence[Array], baselines: Any) -> None:
-    """Refuse fractions as the baseline of ids: a cast would make another id of them."""
-    each = baselines if isinstance(baselines, (list, tuple)) and len(leaves) > 1 else [baselines] * len(leaves)
-    for leaf, start in zip(leaves, each, strict=False):
-        numbers = isinstance(start, (float, np.floating, np.ndarray))
-        if leaf.dtype.kind in "iu" and numbers and np.any(start != np.trunc(start)):
-            raise InputError(
-                f"expected whole numbers as the baseline of an input of dtype {leaf.dtype}, which a layer looks up; "
-                f"got {start!r}"
-            )
 
 
 def predict(backend: Backend, inputs: Inputs, output: Any, batch_size: int | str) -> tuple[Any, Array]:
