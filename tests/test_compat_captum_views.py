@@ -72,6 +72,15 @@ def test_zeros_are_blank() -> None:
     drawn(viz.visualize_timeseries_attr(np.zeros((5, 2)), np.ones((5, 2)), use_pyplot=False)[0])
 
 
+def test_an_image_needs_no_attributions() -> None:
+    given = {"original_image": IMAGE, "method": "original_image", "use_pyplot": False}
+    _, alone = viz.visualize_image_attr(None, **given)
+    _, beside = viz.visualize_image_attr(MAP, **given)
+    np.testing.assert_array_equal(alone.images[0].get_array(), beside.images[0].get_array())
+    with pytest.raises(AssertionError, match="expected attr"):
+        viz.visualize_image_attr(None, IMAGE, "blended_heat_map", use_pyplot=False)
+
+
 def test_tensors_and_channels_first() -> None:
     _, last = viz.visualize_image_attr(MAP, IMAGE, "blended_heat_map", use_pyplot=False)
     _, first = viz.visualize_image_attr(

@@ -35,7 +35,8 @@ def visualize_image_attr(
     Parameters
     ----------
     attr : array or tensor (H, W, C), (H, W), or (C, H, W)
-        Summed over the channels. Where both ends could be channels, the last is taken.
+        Summed over the channels. Where both ends could be channels, the last is taken. None for
+        ``method="original_image"``, which draws none.
     original_image : array or tensor, optional
         In the same layouts, from 0 to 1 or to 255. Needed for every method but the first.
     method : {"heat_map", "blended_heat_map", "original_image", "masked_image", "alpha_scaling"}
@@ -82,6 +83,8 @@ def visualize_image_attr(
     picture = None if original_image is None else _bytes(_last(as_array(original_image, "original_image", (2, 3))))
     if picture is None and method != "heat_map":
         raise InputError(f"expected original_image= for method={method!r}; got none")
+    if attr is None and method == "original_image" and picture is not None:
+        attr = np.zeros(picture.shape[:2])
     pixels = _last(as_array(attr, "attr", (2, 3))).astype(np.float64)
     if pixels.ndim == 3:
         pixels = pixels.sum(axis=2)
