@@ -191,6 +191,9 @@ def test_token_ids_are_explained_at_the_embedding(tmp_path: Path) -> None:
         ({"factory": "torch.nn:Identity"}, InputError, "trust=True"),
         ({"factory": Net, "colums": ["a"]}, InputError, "did you mean 'columns'"),
         ({"factory": Net, "columns": ["a", "b"]}, InputError, "expected 3 columns"),
+        ({"factory": Net, "layer": "frist"}, InputError, "unknown layer 'frist'; did you mean 'first'"),
+        ({"factory": "no_such_module:make", "trust": True}, InputError, "PYTHONPATH"),
+        ({"factory": "torch.nn:no_such_class", "trust": True}, InputError, "'torch.nn:no_such_class' cannot be"),
     ],
 )
 def test_refused_at_the_door(options: dict[str, Any], kind: type[Exception], words: str, tmp_path: Path) -> None:
@@ -205,6 +208,43 @@ def test_a_factory_by_name_is_an_import_that_must_be_allowed(tmp_path: Path, mon
     assert artifacts.load(path, factory="own_nets:make", trust=True).predict(ROWS.to_numpy()).shape == (3, 2)
     with pytest.raises(InputError, match=r"package\.module:function"):
         artifacts.load(path, factory="own_nets", trust=True)
+
+
+@pytest.mark.parametrize("name", ["exported", "scripted"])
+def test_a_program_has_no_layers_to_explain_at(name: str, tmp_path: Path) -> None:
+    path = FILES[name][0](tmp_path)
+    assert list(artifacts.load(path).problems(ROWS)) == []
+    with pytest.raises(InputError, match="runs its layers out of sight"):
+        artifacts.load(path, layer="first")
+
+
+def test_an_exported_program_is_recorded_without_a_warning(tmp_path: Path) -> None:
+    artifact = artifacts.load(FILES["exported"][0](tmp_path))
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            assert artifact.explain(ROWS, 0).meta["method"] == "exact"
+    finally:
+        torch.set_warn_always(False)
+    assert not [str(warning.message) for warning in found]
+
+
+def test_a_layer_among_several_inputs_needs_their_dtypes(tmp_path: Path) -> None:
+    torch.save(Mixed().state_dict(), tmp_path / "m.pt")
+    rows = {"x": np.ones((2, 1), np.float32), "ids": np.array([[1, 2], [3, 0]]), "mask": np.ones((2, 2), bool)}
+    with pytest.raises(ModelError, match=r"inputs=\{'ids': 'int64'"):
+        artifacts.load(tmp_path / "m.pt", factory=Mixed, layer="table").explain(rows, 0)
+
+
+def test_several_baselines_by_column_are_averaged(tmp_path: Path) -> None:
+    artifact = artifacts.load(weights(tmp_path / "net.pt"), factory=Net, columns=list(ROWS))
+    low, high = (dict.fromkeys(ROWS, value) for value in (0.0, 1.0))
+    found = artifact.explain(ROWS, 0, baselines=pyig.several([low, high]))
+    each = [artifact.explain(ROWS, 0, baselines=one) for one in (low, high)]
+    for name, leaf in found.attributions.items():
+        np.testing.assert_allclose(leaf, (each[0].attributions[name] + each[1].attributions[name]) / 2, atol=1e-4)
+    assert not np.allclose(found.attributions["age"], each[0].attributions["age"], atol=1e-4)
 
 
 def test_files_that_are_something_else(tmp_path: Path) -> None:

@@ -120,6 +120,40 @@ def test_payloads_do_not_run(name: str, tmp_path: Path) -> None:
     assert marker.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("models/model.json", b"\x80\x02.", "JSON in .*model.json"),
+        ("models/model.json", b"[" * 100_000, "JSON in .*model.json"),
+        ("data/weights/model_weights_config.json", b"{", "JSON in .*weights_config.json"),
+        ("data/weights/model_weights_config.json", b'{"config": {"w": {"use_pickle": true}}}', "The file is damaged"),
+    ],
+)
+def test_damage_is_told_before_torch_sees_it(name: str, content: bytes, words: str, tmp_path: Path) -> None:
+    good = export(Net(), (torch.rand(4, 3),), tmp_path / "good.pt2")
+    bad = repacked(good, tmp_path / "bad.pt2", lambda inner, found: content if inner == name else found)
+    with pytest.raises(InputError, match=words):
+        artifacts.load(bad)
+    artifacts.load(repacked(good, tmp_path / "same.pt2", lambda inner, found: found))
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04junk"])
+def test_what_is_no_file_of_weights_is_not_asked_to_be_trusted(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"is no such file, or is damaged$"):
+        artifacts.load(tmp_path / "a.pt", factory=Net)
+
+
+@pytest.mark.parametrize("name", ["../../slipped.txt", "net/../../slipped.txt", "/slipped.txt", "net\\..\\slipped.txt"])
+def test_members_outside_a_program_are_refused(name: str, tmp_path: Path) -> None:
+    path = export(Net(), (torch.rand(4, 3),), tmp_path / "good.pt2")
+    artifacts.load(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(name, b"out")
+    with pytest.raises(InputError, match="inside the archive alone"):
+        artifacts.load(path)
+
+
 def test_text_that_would_be_evaluated_is_refused(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     good = export(Net(), (torch.rand(4, 3),), tmp_path / "good.pt2")

@@ -15,6 +15,7 @@ from pyig.artifacts.named_check import check
 from pyig.artifacts.named_words import WithStill, Words, baselines_for
 from pyig.artifacts.signatures import Tensor
 from pyig.artifacts.table_inputs import TableInputs
+from pyig.baselines import several
 from pyig.errors import InputError, unknown
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
@@ -181,8 +182,7 @@ class NamedArtifact:
         words = Words(arrays, groups, part.behind)
         given = baselines_for(options.pop("baselines", None), groups, list(part.encoded), part.encode_one)
         x, kwargs = part.ends(arrays)
-        if isinstance(given, Mapping):
-            given = part.arranged(given)
+        given = _arranged(given, part)
         if kwargs:
             options["forward_kwargs"] = {**kwargs, **(options.get("forward_kwargs") or {})}
         target = self._target(target)
@@ -235,3 +235,10 @@ class NamedArtifact:
         if not isinstance(target, str) or target.startswith(_ASKED):
             return target
         raise unknown("target", target, [*self.outputs, "predicted", "top3"])
+
+
+def _arranged(given: Any, part: Part) -> Any:
+    """Return baselines by tensor, each of several too, as the model takes its inputs; others as they are."""
+    if isinstance(given, several):
+        return several([_arranged(item, part) for item in given.items])
+    return part.arranged(given) if isinstance(given, Mapping) else given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import zipfile
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyig.errors import InputError, InputTypeError, MissingPackageError, ModelError, missing, unknown
-from pyig.registry import Registry
 
 if TYPE_CHECKING:
     from pyig.artifacts.named import NamedArtifact
@@ -76,6 +76,7 @@ class TorchOpener:
         elif options.get("inputs") is not None:
             raise InputError("expected inputs= only for a model that does not say what it takes; this program does")
         about = {"format": kind, "read_by": f"torch {torch.__version__}", **about}
+        _check_layer(kind, module, options.get("layer"))
         source = TorchSource(module, inputs, about, options.get("layer"), options.get("output"))
         return NamedArtifact("torch", path, source, options.get("columns"), options.get("output_names"))
 
@@ -103,6 +104,19 @@ def _opened(path: Path, trust: bool, factory: Any) -> tuple[str, Any, Any, dict[
     if hasattr(found, "named_modules"):
         return "module", found.eval(), _parameters(found), {}
     return _weighted("state_dict", found, path, trust, factory)
+
+
+def _check_layer(kind: str, module: Any, layer: str | None) -> None:
+    if layer is None:
+        return
+    if kind in ("torch.export", "TorchScript"):
+        raise InputError(
+            f"expected layer= for weights with a factory, or a whole module; a program of {kind} runs its layers out "
+            "of sight. Export the part behind the layer, or save model.state_dict() and pass factory="
+        )
+    known = [name for name, _ in module.named_modules() if name]
+    if layer not in known:
+        raise unknown("layer", layer, known)
 
 
 def _weighted(kind: str, found: Any, path: Path, trust: bool, factory: Any) -> tuple[str, Any, Any, dict[str, Any]]:
@@ -150,13 +164,24 @@ def _made(factory: Any, trust: bool, path: Path, weights: Mapping[str, Any]) -> 
             )
         if not factory.partition(":")[2]:
             raise InputError(f"expected factory='package.module:function'; got {factory!r}")
-        factory = Registry("factory", {"factory": factory})["factory"]
+        factory = _imported(factory)
     if not callable(factory):
         raise InputTypeError(f"expected factory= as a function without arguments; got {type(factory).__qualname__}")
     module = factory()
     if not hasattr(module, "load_state_dict"):
         raise InputTypeError(f"expected factory() to return a torch.nn.Module; got {type(module).__qualname__}")
     return module
+
+
+def _imported(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"expected factory= as 'package.module:function' that can be imported; {name!r} cannot be: {error}. "
+            "A module of a folder is found where PYTHONPATH names that folder"
+        ) from error
 
 
 def _parameters(module: Any) -> list[str]:

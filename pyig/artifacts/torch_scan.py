@@ -47,21 +47,42 @@ def check_program(path: Path) -> None:
         for name in archive.namelist():
             inner = name.partition("/")[2]
             base = inner.rpartition("/")[2]
+            if name.startswith("/") or ".." in name.replace("\\", "/").split("/"):
+                raise InputError(f"expected files inside the archive alone in {str(path)!r}; it holds {name!r}")
             if "/" not in name or inner.endswith((".so", ".o", ".cpp")) or "aotinductor" in inner:
                 raise _refused(path, name, "compiled code, or a format before torch 2.8")
             if base.startswith(("custom_obj_", "opaque_obj_")):
                 raise _refused(path, name, "a pickled object")
             if inner.endswith((".pt", ".pkl")):
-                _check_pickle(path, name, archive.read(name))
+                _check_pickle(path, name, _content(archive, path, name))
             if inner.endswith("_config.json"):
                 folder = name.rpartition("/")[0]
-                for entry in json.loads(archive.read(name)).get("config", {}).values():
+                for entry in _config(_data(archive, path, name)):
                     if entry.get("use_pickle"):
-                        inside = f"{folder}/{entry['path_name']}"
-                        _check_pickle(path, inside, archive.read(inside))
+                        inside = f"{folder}/{entry.get('path_name')}"
+                        _check_pickle(path, inside, _content(archive, path, inside))
             elif inner.startswith("models/"):
-                for what, text in _told(json.loads(archive.read(name))):
+                for what, text in _told(_data(archive, path, name)):
                     _check_text(path, name, what, text)
+
+
+def _data(archive: zipfile.ZipFile, path: Path, name: str) -> Any:
+    try:
+        return json.loads(_content(archive, path, name))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"expected JSON in {name!r} of {str(path)!r}; {error}. The file is damaged") from error
+
+
+def _content(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"expected {name!r} in {str(path)!r}; {error}. The file is damaged") from error
+
+
+def _config(data: Any) -> list[dict[str, Any]]:
+    entries = data.get("config", {}) if isinstance(data, dict) else {}
+    return [entry for entry in entries.values() if isinstance(entry, dict)]
 
 
 def check_script(path: Path) -> None:
@@ -83,11 +104,21 @@ def unpickled(path: Path, trust: bool) -> Any:
         if trust:
             raise
         strange = _strange(path)
-        what = f"objects of {', '.join(strange)}" if strange else str(error).partition("\n")[0]
+        if not strange and not _is_pickle(path):
+            raise InputError(
+                f"expected weights that torch.save wrote; {str(path)!r} is no such file, or is damaged"
+            ) from error
+        what = f"objects of {', '.join(strange)}" if strange else "other objects"
         raise InputError(
             f"expected tensors alone, which torch.load reads with weights_only=True; {str(path)!r} holds {what}. Save "
             f"model.state_dict() instead and pass factory=, or export the model with torch.export. {_CURE}"
         ) from error
+
+
+def _is_pickle(path: Path) -> bool:
+    """Tell a pickle, alone or in an archive, from what no reader of weights could open, trusted or not."""
+    with path.open("rb") as file:
+        return zipfile.is_zipfile(path) or file.read(1) == b"\x80"
 
 
 def _strange(path: Path) -> list[str]:
@@ -129,7 +160,11 @@ def _check_text(path: Path, name: str, what: str, text: str) -> None:
         if not re.fullmatch(r"[\w+\-*/(),. <>=&|~]*", plain) or not all(map(_SYMBOL.fullmatch, words)):
             raise _refused(path, name, f"the symbol {text[:80]!r}")
     elif text:
-        _check_structure(path, name, json.loads(text))
+        try:
+            spec = json.loads(text)
+        except ValueError as error:
+            raise InputError(f"expected JSON as {what} in {name!r} of {str(path)!r}; got {text[:80]!r}") from error
+        _check_structure(path, name, spec)
 
 
 def _check_structure(path: Path, name: str, spec: Any) -> None:

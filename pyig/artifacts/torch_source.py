@@ -42,7 +42,11 @@ class TorchPart:
                 )
             return
         if len(whole) > 1 or (not whole and len(inputs) > 1):
-            raise ModelError(f"expected layer= with one input that it stands for; the model takes {', '.join(inputs)}")
+            takes = ", ".join(map(str, inputs.values()))
+            raise ModelError(
+                f"expected layer= with one input of whole numbers that it stands for; the model takes {takes}. Say of "
+                "each what it holds: inputs={'ids': 'int64', 'price': 'float32'}"
+            )
         name = (whole or list(inputs))[0]
         self.encoded = {name: Tensor(name, layer, "float32", None)}
         self.behind = frozenset([name])
