@@ -86,7 +86,8 @@ def merge(one: Run, two: Run) -> Recording | Refusal:
             replace(a, args=_align(a.args, b.args, rows), kwargs=_align(a.kwargs, b.kwargs, rows))
             for a, b in zip(one.steps, two.steps, strict=True)
         ]
-        values = {v: _value(one, two, v) for v in range(len(one.tensors))}
+        seen = {v for step in steps for v in (*step.inputs, *step.outputs)}
+        values = {v: _value(one, two, v, v in seen) for v in range(len(one.tensors))}
     except Unrecordable as error:
         return Refusal(str(error))
     if not values[one.output].moving:
@@ -128,7 +129,7 @@ def _align(a: Any, b: Any, rows: tuple[int, int]) -> Any:
     return a
 
 
-def _value(one: Run, two: Run, number: int) -> Value:
+def _value(one: Run, two: Run, number: int, in_steps: bool) -> Value:
     a, b = one.tensors[number], two.tensors[number]
     constant = None
     if number in one.constants:
@@ -138,7 +139,9 @@ def _value(one: Run, two: Run, number: int) -> Value:
             raise Unrecordable("a tensor comes from an operation that torch does not show")
         constant = a
     shape = _align(tuple(a.shape), tuple(b.shape), (one.rows, two.rows))
-    storage = a.untyped_storage().data_ptr() if a.layout == torch.strided else 0
+    # A constant of no step was only asked for its shape; an exported program asks tensors that have no memory at all.
+    placed = a.layout == torch.strided and (in_steps or constant is None)
+    storage = a.untyped_storage().data_ptr() if placed else 0
     return Value(shape, a.dtype, number in one.moving, number in one.held, storage or -1 - number, constant)
 
 
