@@ -84,6 +84,16 @@ def test_options_reach_the_explainer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fourth.options["baselines"].items == rows
 
 
+def test_a_file_of_baselines_may_have_the_id_column_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("b.csv").write_text("patient,age,chol\np7,1,2\n")  # not all columns: then every one of the file is read
+    jobs: list[Job] = []
+    monkeypatch.setattr(Job, "run", lambda self, progress: jobs.append(self) or Account())
+    run("explain model.toy rows.csv --out a.csv --quiet --id patient --baseline b.csv")
+    run("explain model.toy rows.csv --out a.csv --quiet --baseline b.csv")
+    named, other = (set(job.options["baselines"]) for job in jobs)
+    assert (named, other) == ({"age", "chol"}, {"patient", "age", "chol"})
+
+
 def test_baselines_of_a_file_are_part_of_the_job(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("b.csv").write_text(",".join(COLUMNS) + "\n1,2,3,4\n5,6,7,8\n")
     toy = Opener.open(Path("model.toy"))

@@ -83,7 +83,7 @@ def explain_options(options: argparse.Namespace, artifact: Any) -> dict[str, Any
     known = ("value", "method", "n_steps", "rtol", "max_evals", "batch_size")
     found = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
     if options.baseline is not None:
-        found["baselines"] = _baseline(options.baseline, artifact)
+        found["baselines"] = _baseline(options, artifact)
     return found
 
 
@@ -103,7 +103,8 @@ def read_target(word: str | None, artifact: Any) -> Any:
     return word
 
 
-def _baseline(word: str, artifact: Any) -> Any:
+def _baseline(options: argparse.Namespace, artifact: Any) -> Any:
+    word: str = options.baseline
     try:
         return float(word)
     except ValueError:
@@ -112,7 +113,7 @@ def _baseline(word: str, artifact: Any) -> Any:
         return word
     from pyig.baselines import several
 
-    table, faults, count = read_table(word, artifact)
+    table, faults, count = read_table(word, artifact, options=options)
     if faults:
         raise InputError(f"expected baselines without gaps in {word}; {faults[0]}")
     rows = [{name: array[i].tolist() for name, array in table.items()} for i in range(count)]
