@@ -191,6 +191,23 @@ def test_a_damaged_member_is_found(risk: Path, tmp_path: Path) -> None:
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("member", "content", "words"),
+    [
+        ("config.json", b"[]", "its config is a list"),
+        ("config.json", b'"Sequential"', "its config is a str"),
+        ("metadata.json", b"[]", r"its version of Keras is '\[\]'"),
+        ("metadata.json", b'{"keras_version": "three"}', "its version of Keras is 'three'"),
+    ],
+)
+def test_a_member_that_is_something_else(risk: Path, tmp_path: Path, member: str, content: bytes, words: str) -> None:
+    path = tmp_path / "m.keras"
+    path.write_bytes(risk.read_bytes())
+    rewritten(path, lambda name, data: (name, content if name == member else data))
+    with pytest.raises(InputError, match=words):
+        load(path)
+
+
 def test_weights_alone_are_no_model(tmp_path: Path) -> None:
     model = keras.Sequential([layers.Input((2,)), layers.Dense(1)])
     model.save_weights(tmp_path / "m.weights.h5")

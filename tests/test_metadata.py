@@ -161,7 +161,7 @@ def test_what_the_sdk_refuses_is_refused_and_what_is_read_can_be_written(data: d
 
 def test_every_fault_is_named_at_once() -> None:
     data = json.loads(changed(CELSIUS, "inputs", "degrees_celsius", encodng="identity", input_baselines=3))
-    with pytest.raises(InputError, match=r"(?s)encodng.*did you mean 'encoding'.*\n.*input_baselines: expected a list"):
+    with pytest.raises(InputError, match=r"(?s)encodng.*'encoding'\? The keys.*\n.*input_baselines: expected a list"):
         md.from_dict(data)
 
 
@@ -285,6 +285,15 @@ def test_the_deprecated_type_is_the_dtype() -> None:
 
 def test_a_byte_order_mark_is_read_over() -> None:
     assert md.parse("\ufeff{}") == md.Metadata()
+
+
+def test_a_file_in_another_coding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / md.FILE_NAME
+    path.write_text(json.dumps(CELSIUS), encoding="utf-16")
+    with pytest.raises(InputError, match=r"expected explanation_metadata\.json in UTF-8"):
+        md.read(tmp_path)
+    path.write_text(json.dumps(CELSIUS), encoding="utf-8")
+    assert md.read(tmp_path).inputs
 
 
 # --- what the service checked before it ran ---------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from model_packages import AREA, write
 
 from pyig.artifacts import load
 from pyig.artifacts.package_file import PackageOpener
+from pyig.artifacts.package_rows import read_first
 from pyig.baselines import several
 from pyig.errors import InputError, InputTypeError, ModelError
 
@@ -208,6 +209,14 @@ def test_a_baseline_in_the_words_of_a_row(tmp_path: Path) -> None:
     e = load(write(tmp_path / "p", source), trust=True).explain(ROWS)
     assert e.baselines["width"].tolist() == [1.0, 1.0]
     assert np.allclose(e.values - e.baseline_values, [9.0, 11.0])
+
+
+@pytest.mark.parametrize(("numbers", "got"), [([0.5], 1), ([0.1, 0.2, 0.3], 3), (0.5, 1)])
+def test_words_and_numbers_come_in_pairs(numbers: Any, got: int) -> None:
+    with pytest.raises(ModelError, match=f"a number for each of the 2 words of 'text'; got {got}$"):
+        read_first({"text": [["so", "good"], numbers]}, "risk")
+    part = read_first({"text": [["so", "good"], [0.1, 0.2]]}, "risk")["text"]
+    assert (part.values, part.attributions.tolist()) == (["so", "good"], [0.1, 0.2])
 
 
 def test_a_package_with_categories(tmp_path: Path) -> None:

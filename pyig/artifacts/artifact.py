@@ -37,7 +37,7 @@ class Problem:
     cure: str
 
     def __str__(self) -> str:
-        return f"{self.level}: {self.where}: {self.what}. {self.cure}"
+        return f"{self.level}: {self.where}: {self.what}{'' if self.what.endswith('?') else '.'} {self.cure}"
 
 
 class Artifact(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,7 +51,12 @@ def read(path: Path) -> Archive:
         When the file is damaged, holds weights alone, or has a member that would be written outside its place.
     """
     try:
-        return _read_zip(path) if zipfile.is_zipfile(path) else _read_h5(path)
+        found = _read_zip(path) if zipfile.is_zipfile(path) else _read_h5(path)
+        if not isinstance(found.config, dict):
+            raise OSError(f"its config is a {type(found.config).__name__}, not an object")
+        if not re.match(r"\d+(\.|$)|$", found.version):
+            raise OSError(f"its version of Keras is {found.version!r}")
+        return found
     except (zipfile.BadZipFile, json.JSONDecodeError, KeyError, OSError, EOFError, UnicodeDecodeError) as error:
         said = str(error).strip("'\"").partition("\n")[0]
         raise InputError(f"expected a Keras model; {str(path)!r} cannot be read: {said}. The file is damaged") from None
@@ -69,7 +75,8 @@ def _read_zip(path: Path) -> Archive:
         if damaged is not None:
             raise zipfile.BadZipFile(f"the member {damaged!r} does not have its check sum")
         config = json.loads(archive.read(_CONFIG))
-        version = json.loads(archive.read(_METADATA))["keras_version"] if _METADATA in archive.namelist() else "3"
+        metadata = json.loads(archive.read(_METADATA)) if _METADATA in archive.namelist() else {"keras_version": "3"}
+        version = metadata.get("keras_version", "") if isinstance(metadata, dict) else metadata
         weights = archive.read(_WEIGHTS) if _WEIGHTS in archive.namelist() else None
     return Archive("keras", str(version), config, () if weights is None else tuple(_links(BytesIO(weights))))
 

@@ -40,7 +40,11 @@ def read(path: str | os.PathLike[str]) -> Metadata:
         raise InputError(
             f"expected a metadata file at {str(place)!r}; there is none. `pyig metadata init` writes a first one"
         )
-    return parse(place.read_text(encoding="utf-8"), place.name)
+    try:
+        text = place.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"expected {place.name} in UTF-8, as JSON is; {error}. Save it so") from error
+    return parse(text, place.name)
 
 
 def parse(text: str, source: str = FILE_NAME) -> Metadata:
@@ -135,7 +139,7 @@ def _texts(where: str, given: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _said(fault: Problem) -> str:
-    return f"{fault.where}: {fault.what}. {fault.cure}"
+    return str(fault).removeprefix(f"{fault.level}: ")
 
 
 def _fault(where: str, what: str, cure: str) -> Problem:

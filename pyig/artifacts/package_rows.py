@@ -197,7 +197,11 @@ def _leaves(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _part(name: str, value: Any) -> Part:
     pair = isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], (list, tuple))
-    if pair and len(value[0]) == len(value[1]) and all(isinstance(word, str) for word in value[0]):
+    if pair and all(isinstance(word, str) for word in value[0]):
+        if np.ndim(value[1]) != 1 or len(value[0]) != len(value[1]):
+            raise ModelError(
+                f"expected a number for each of the {len(value[0])} words of {name!r}; got {np.size(value[1])}"
+            )
         return Part(np.asarray(value[1], np.float64), list(value[0]))
     try:
         return Part(np.asarray(value, np.float64))
