@@ -55,7 +55,7 @@ def read(path: Path) -> Archive:
         if not isinstance(found.config, dict):
             raise OSError(f"its config is a {type(found.config).__name__}, not an object")
         if not re.match(r"\d+(\.|$)|$", found.version):
-            raise OSError(f"its version of Keras is {found.version!r}")
+            raise OSError(f"it names {found.version!r} as its version of Keras")
         return found
     except (zipfile.BadZipFile, json.JSONDecodeError, KeyError, OSError, EOFError, UnicodeDecodeError) as error:
         said = str(error).strip("'\"").partition("\n")[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import zipfile
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyig.errors import InputError, InputTypeError, MissingPackageError, ModelError, missing, unknown
+from pyig.registry import Registry
 
 if TYPE_CHECKING:
     from pyig.artifacts.named import NamedArtifact
@@ -174,9 +174,8 @@ def _made(factory: Any, trust: bool, path: Path, weights: Mapping[str, Any]) -> 
 
 
 def _imported(name: str) -> Any:
-    module, _, attribute = name.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
+        return Registry("factory", {"factory": name})["factory"]
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"expected factory= as 'package.module:function' that can be imported; {name!r} cannot be: {error}. "
