@@ -25,7 +25,7 @@ def completions(ip: InteractiveShell, line: str) -> list[str]:
 
 @pytest.mark.parametrize("before", ["%ig_explain", "e = %ig_explain", "%%ig_explain"])
 def test_completion_knows_the_options(ip: InteractiveShell, before: str) -> None:
-    assert completions(ip, f"{before} net x --t") == ["--target", "--tol", "--top"]
+    assert completions(ip, f"{before} net x --t") == ["--target", "--text", "--tokenizer", "--tol", "--top"]
     assert completions(ip, f"{before} net x --view ") == ["html", "none", "static", "text", "widget"]
     assert completions(ip, f"{before} net x -m riemann_l") == ["riemann_left"]
     assert "net" in completions(ip, f"{before} ne")

@@ -52,6 +52,25 @@ def live_comparison(one: Any, other: Any, labels: tuple[str, str] = ("A", "B")) 
     return build(one, other, labels)
 
 
+def live_texts(explained: Any) -> Any:
+    """See `TextExplanation.widget`."""
+    _needs_anywidget("TextExplanation.widget")
+    from pyig.jupyter.texts import widget as build
+
+    return build(explained)
+
+
+def show_texts(explained: Any) -> Any:
+    """Show texts as a notebook can: live, or else as IPython shows any object."""
+    try:
+        import anywidget  # noqa: F401
+    except ImportError:
+        raise NotImplementedError from None
+    from pyig.jupyter.texts import show
+
+    return show(explained)
+
+
 def _needs_anywidget(feature: str) -> None:
     try:
         import anywidget  # noqa: F401

@@ -65,6 +65,8 @@ class IgMagics(Magics):
     @argument("-m", "--method", help="quadrature rule, for example gausslegendre")
     @argument("--layer", help="attribute to this layer: expression or name")
     @argument("--names", help="names of the features: a list, or words with commas between")
+    @argument("--text", action="store_true", help="INPUT is a text, or several; the cell's body is one as it stands")
+    @argument("--tokenizer", metavar="EXPR", help="of a text; needed with --text")
     @argument("-k", "--top", type=int, help="features to show")
     @argument("--kind", default="auto", help="picture to show: auto, bars, image, convergence, text, html")
     @argument("--view", choices=SHOWS, help="what to show; default: the widget in a notebook, else static")
@@ -79,7 +81,7 @@ class IgMagics(Magics):
         """Explain what a model makes of an input, by Integrated Gradients.
 
         ``%ig_explain MODEL INPUT [options]`` returns the Explanation and shows it; a closing ``;`` shows nothing.
-        ``%%ig_explain MODEL [options]``: the cell's last expression is the input.
+        ``%%ig_explain MODEL [options]``: the cell's last expression is the input, or with ``--text`` its words.
         A single sample such as ``x[0]`` gets its batch axis by itself.
         """
         silent = cell is None and line.rstrip().endswith(";")
@@ -95,6 +97,8 @@ class IgMagics(Magics):
             )
         if args.out is not None and not args.out.isidentifier():
             raise UsageError(f"--out: expected the name of a variable; got {args.out!r}")
+        if args.text:
+            return self._texts(args, scope, cell, silent)
         if cell is None:
             x = scope.evaluate(args.words[1], "INPUT")
         else:
@@ -110,6 +114,34 @@ class IgMagics(Magics):
             raise UsageError(str(error)) from error  # the user's words, not the model's work: no traceback needed
         # Nothing more to show when it went into a variable quietly.
         return None if args.quiet and args.out is not None else explanation
+
+    def _texts(self, args: argparse.Namespace, scope: Scope, cell: str | None, silent: bool) -> Any:
+        """Explain a text; the notebook shows it live, as it does with any result of a cell."""
+        from pyig.text import explain_text  # only a text needs that room
+
+        if args.tokenizer is None:
+            raise UsageError("--text: expected --tokenizer EXPR, the tokenizer of the model")
+        text = scope.evaluate(args.words[1], "INPUT") if cell is None else cell.strip()
+        options = _options(args, scope)
+        options.pop("feature_names", None)
+        if args.baseline is not None:
+            options["baseline"] = scope.evaluate_or_word(args.baseline, "--baseline")
+            options.pop("baselines", None)
+        model, tokenizer = scope.evaluate(args.words[0], "MODEL"), scope.evaluate(args.tokenizer, "--tokenizer")
+        try:
+            explained = explain_text(model, text, tokenizer, **options)
+        except (InputError, InputTypeError) as error:
+            raise UsageError(str(error)) from error
+        if args.out is not None:
+            self.shell.user_ns[args.out] = explained
+        if args.save is not None:
+            _save(explained.pieces(), Path(args.save).expanduser(), args)
+        view = self._view(args)
+        if view == "widget" and not args.quiet:
+            return explained  # which shows itself
+        if view != "none" and not args.quiet and not silent:
+            _show(explained.pieces(), args, view)
+        return None  # it would show itself once more; -o keeps it
 
     @no_var_expand
     @line_magic

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from pyig.text.request import Request
 
 LEAF = "text"
-_LATER = Registry("later import", {"edit": "pyig.text.edits:edit"})  # edits are made of explanations
+_LATER = Registry(  # strings: edits are made of explanations, and the notebook stands on a higher floor
+    "later import",
+    {
+        "edit": "pyig.text.edits:edit",
+        "widget": "pyig.jupyter:live_texts",
+        "display": "pyig.jupyter:show_texts",
+    },
+)
 LEVELS = ("word", "token")
 _KEY = "encoded"
 
@@ -196,6 +203,13 @@ class TextExplanation:
     def plot(self, kind: Any = "auto", level: str = "word", **options: Any) -> Any:
         """Draw the words or tokens; see `pyig.views.show`."""
         return self.pieces(level).plot(kind, **options)
+
+    def widget(self) -> Any:
+        """Return the live view (extra ``notebook``): where the model is at hand, other targets, baselines and texts."""
+        return _LATER["widget"](self)
+
+    def _ipython_display_(self) -> None:
+        _LATER["display"](self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         del include, exclude  # IPython filters the bundle itself
