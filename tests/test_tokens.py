@@ -121,6 +121,24 @@ def test_a_mask_beside_ids_is_the_same_at_both_ends() -> None:
     assert (found.attributions["mask"] == 0).all()
 
 
+def test_a_decoder_that_reads_the_text_again_is_no_bystander() -> None:
+    class Again(Reader):
+        def __init__(self, tied: bool) -> None:
+            super().__init__()
+            self.decoder = torch.nn.Embedding(20, 6)
+            if tied:
+                self.decoder.weight = self.words.weight
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+            return super().forward(ids, mask) + self.head(self.decoder(ids.roll(1, 1)).tanh().sum(1))
+
+    with pytest.raises(InputError, match=r"same table, such as a decoder's.* Pass layer="):
+        pyig.IntegratedGradients(Again(tied=True)).explain(IDS, target=0)
+    chosen = pyig.IntegratedGradients(Again(tied=True)).explain(IDS, target=0, layer="words", n_steps=8)
+    assert chosen.attributions.shape == (2, 4, 6)
+    assert pyig.IntegratedGradients(Again(tied=False)).explain(IDS, target=0, n_steps=8).attributions.shape == (2, 4)
+
+
 def test_columns_that_share_an_embedding() -> None:
     rows = {"country": np.array([1, 2]), "city": np.array([4, 5])}
     with pytest.raises(InputError, match="several go into one"):

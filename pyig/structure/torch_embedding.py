@@ -49,6 +49,7 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
             handle.remove()
     if len(ids) == 1 and not found[0]:  # the ids were shifted or clipped on their way
         found[0] = [own()] if own is not None else every
+    _refuse_tied([layer for layers in found for layer in layers], every)
     if any(isinstance(layer, torch.nn.EmbeddingBag) for layers in found for layer in layers):
         raise InputError(
             "expected an embedding with one vector for each id; the model adds them up in an EmbeddingBag, and nothing "
@@ -56,6 +57,16 @@ def embeddings(model: Any, ids: Sequence[Any], call: Callable[[], Any]) -> list[
             "explain what comes out of the bag"
         )
     return found
+
+
+def _refuse_tied(found: list[Any], every: list[torch.nn.Module]) -> None:
+    """Refuse a model that looks other ids up in the same table: a decoder reads the text again, shifted by one."""
+    for other in every:
+        if other not in found and any(other.weight is layer.weight for layer in found):
+            raise InputError(
+                "expected ids that are looked up once; a second layer of the same table, such as a decoder's, is given "
+                "others, which would stay as they are while the first move. Pass layer= if that is meant"
+            )
 
 
 def _equal(given: torch.Tensor, ids: torch.Tensor) -> bool:
