@@ -185,6 +185,35 @@ def test_a_foreign_tokenizer_is_noticed() -> None:
         explain_text(text_models.classifier(), "two words", foreign, target=0, baseline=0)
 
 
+def test_a_function_around_a_model() -> None:
+    model, tokenizer = text_models.classifier(), text_models.tokenizer()
+
+    def apart(ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        logits = model(ids, attention_mask=attention_mask).logits
+        return logits[:, 1] - logits[:, 0]
+
+    given = {"n_steps": 16, "progress": False}
+    found = explain_text(apart, TEXTS, tokenizer, backend="torch", **given)
+    wanted = explain_text(model, TEXTS, tokenizer, target=1, contrast=0, **given)
+    for i in range(len(TEXTS)):
+        ours, theirs = ([share.attribution for share in each.shares(i)] for each in (found, wanted))
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"baselines": 3}, "expected baseline= for texts; got baselines="),
+        ({"forward_kwargs": {}}, "expected inputs=, a function"),
+        ({"anchors": -1}, "at least 0; got -1"),
+        ({"anchors": 1.5}, "whole number of at least 0; got 1.5"),
+    ],
+)
+def test_options_that_are_of_another_call(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        explain_text(text_models.classifier(), "a", text_models.tokenizer(), target=1, **options)
+
+
 def test_a_model_without_an_embedding() -> None:
     class Sums(torch.nn.Module):
         def forward(self, ids: torch.Tensor) -> torch.Tensor:

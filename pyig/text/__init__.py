@@ -27,6 +27,7 @@ def explain_text(
     layer: Any = None,
     inputs: Callable[[Any, Any], Any] | None = None,
     output: str | int | None = None,
+    backend: str | None = None,
     too_long: str = "error",
     max_length: int | None = None,
     length: int | None = None,
@@ -56,6 +57,8 @@ def explain_text(
         ``batch.mask``, ``batch.segments`` beside them; read from the model's signature by default.
     output : str or int, optional
         Which of several outputs.
+    backend : str, optional
+        ``"torch"`` or ``"tensorflow"``, for a model that is a function around one.
     too_long : {"error", "truncate", "window"}
         What to do with a text of more tokens than the model takes. Windows are explained one by one; F is then the
         mean over them.
@@ -80,7 +83,7 @@ def explain_text(
         For a text that is too long, ids that the model has no embedding for, and all that `explain` raises.
     """
     request = Request(
-        IntegratedGradients(model, output=output),
+        IntegratedGradients(model, backend=backend, output=output),
         read_tokenizer(tokenizer),
         inputs_of(model, inputs),
         target,

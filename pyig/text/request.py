@@ -25,6 +25,8 @@ from pyig.text.result import LEAF, TextExplanation
 from pyig.text.tokenizers import Tokenizer
 from pyig.text.windows import rejoined
 
+_OWN = {"baselines": "baseline=", "forward_kwargs": "inputs=, a function of ids and batch"}
+
 
 @dataclass(frozen=True)
 class Request:
@@ -43,6 +45,13 @@ class Request:
     anchors: int = 0
     rows: Callable[[Sequence[str]], dict[str, Any]] | None = None
     """Keyword arguments of the model that have one row per text."""
+
+    def __post_init__(self) -> None:
+        for name, own in _OWN.items():
+            if name in self.options:
+                raise InputError(f"expected {own} for texts; got {name}=")
+        if isinstance(self.anchors, bool) or not hasattr(self.anchors, "__index__") or self.anchors < 0:
+            raise InputError(f"expected anchors= as a whole number of at least 0; got {self.anchors!r}")
 
     def explain(self, texts: list[str]) -> TextExplanation:
         """Explain texts."""
