@@ -43,7 +43,8 @@ def _end(text: str, place: int) -> int:
     kind = _kind(text[place])
     if kind == "space":
         return place
-    end = _with_marks(text, place + 1)
+    flag = _is_regional(text[place : place + 1]) and _is_regional(text[place + 1 : place + 2])
+    end = _with_marks(text, place + (2 if flag else 1))
     if kind != "letter":
         return end
     while end < len(text):
@@ -59,16 +60,25 @@ def _end(text: str, place: int) -> int:
 
 
 def _with_marks(text: str, end: int) -> int:
-    """Go on over accents, variation selectors, skin tones, and whatever a joiner ties on."""
+    """Go on over accents, variation selectors, skin tones, tags of a flag, and whatever a joiner ties on."""
     while end < len(text):
         character = text[end]
         if character in _JOINERS:
             end = min(end + 2, len(text))
-        elif unicodedata.category(character) in ("Mn", "Mc", "Me") or 0x1F3FB <= ord(character) <= 0x1F3FF:
+        elif unicodedata.category(character) in ("Mn", "Mc", "Me") or _is_tone_or_tag(ord(character)):
             end += 1
         else:
             break
     return end
+
+
+def _is_tone_or_tag(code: int) -> bool:
+    return 0x1F3FB <= code <= 0x1F3FF or 0xE0020 <= code <= 0xE007F
+
+
+def _is_regional(character: str) -> bool:
+    """Tell one of the letters that make a flag in pairs."""
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
 def _kind(character: str) -> str:
