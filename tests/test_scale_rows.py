@@ -143,6 +143,20 @@ def test_a_row_of_the_wrong_length_is_one_fault(tmp_path: Path) -> None:
     assert chunk.table["a"][chunk.whole].tolist() == [1, 7]
 
 
+def test_cells_of_csv_may_be_lists_of_numbers(tmp_path: Path) -> None:
+    lines = ['"[1, 2]","[True, false]","[CLS] so",[]', '"[3, 4]","[False, True]",[1],[.]', '"[5]",,[SEP],"[""a""]"']
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["ids,mask,text,odd", *lines, '"[5, nan]","[1, 2]",x,y', '"[7, 8]","[True, True]",z,w']))
+    chunk = next(Rows(path, None, ()).chunks(9))
+    assert chunk.table["ids"].dtype == np.int64
+    assert chunk.table["ids"][[0, 1, 4]].tolist() == [[1, 2], [3, 4], [7, 8]]
+    assert chunk.table["mask"][[0, 1, 4]].tolist() == [[True, False], [False, True], [True, True]]
+    assert chunk.table["text"].tolist() == ["[CLS] so", "[1]", "[SEP]", "x", "z"]
+    assert chunk.table["odd"].tolist() == ["[]", "[.]", '["a"]', "y", "w"]
+    assert sorted((f.row, f.column) for f in chunk.faults) == [(2, "ids"), (2, "mask"), (3, "ids"), (3, "mask")]
+    assert next(Rows(path, None, ["ids"]).chunks(9)).table["ids"][0] == "[1, 2]"
+
+
 def test_lists_become_axes(tmp_path: Path) -> None:
     cells = [[1, 2, 3], [4, 5, 6], [7, 8], [7, 8, 9]]
     for kind in (".json", ".jsonl", ".parquet"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -23,16 +24,21 @@ _PLAIN = re.compile(r"[\d+\-.eE\s]*")
 
 
 def text_looks(cells: Iterable[str]) -> Iterator[Look]:
-    """Tell what the cells of a csv file look like.
+    """Tell what the cells of a csv file look like; a list of numbers is known by its shape, as in JSON.
 
     Examples
     --------
+    >>> list(text_looks(["[1, 2.5]", "[CLS] so"]))
+    [('float', (2,)), ('text', ())]
     >>> [kind for kind, _ in text_looks(["63", "2.5", "1e3", "TRUE", "", "NA", "01234", "woman"])]
     ['int', 'float', 'float', 'bool', 'missing', 'missing', 'code', 'text']
     """
     for cell in cells:
         match = _TEXT_LOOKS.fullmatch(cell)
-        yield ((match.lastgroup or "text") if match else "text", ())
+        if match is not None:
+            yield (match.lastgroup or "text", ())
+        else:
+            yield next(json_looks([_listed(cell)])) if cell.lstrip().startswith("[") else ("text", ())
 
 
 def read_text(cell: str, column: Column) -> Any:
@@ -40,6 +46,8 @@ def read_text(cell: str, column: Column) -> Any:
     if column.kind == "text":
         return cell
     ((look, _),) = text_looks([cell])
+    if column.shape and look != MISSING:
+        return read_json(_listed(cell), column)
     if look == MISSING:
         raise ValueError(_ABSENT.format(wanted=column))
     if look == "bool" and column.kind == "bool":
@@ -53,7 +61,7 @@ def quick_text(cells: list[str], column: Column) -> Array | None:
     """Make the array of a column in one go; None where some cell may be at fault."""
     if column.kind == "text":
         return np.array(cells, dtype=np.str_)
-    if column.kind == "bool" or not _PLAIN.fullmatch("".join(cells)):
+    if column.shape or column.kind == "bool" or not _PLAIN.fullmatch("".join(cells)):
         return None
     try:
         array: Array = np.array(cells, dtype=DTYPES[column.kind])
@@ -110,6 +118,16 @@ def read_json(cell: Any, column: Column) -> Any:
         return _finite(np.asarray(cell, dtype=DTYPES.get(column.kind, np.str_)), cell)
     except OverflowError as error:
         raise ValueError(f"expected {column} of at most 64 bits; got {shown(cell)}") from error
+
+
+def _listed(cell: str) -> Any:
+    """Return a list of numbers that a cell of text holds, in Python's spelling too; else the cell itself."""
+    try:
+        found = json.loads(cell.lower())
+    except (ValueError, RecursionError):
+        return cell
+    array = _array(found)
+    return found if isinstance(found, list) and array is not None and _kind(array) not in ("text", "object") else cell
 
 
 def _array(cell: Any) -> Array | None:
