@@ -300,6 +300,24 @@ def test_attributions_can_be_differentiated_where_that_is_asked_for() -> None:
         face.LayerIntegratedGradients(model, model[1]).attribute(x, start, 1, grad_kwargs={"create_graph": True})
 
 
+def test_attributions_through_fused_attention_can_be_differentiated() -> None:
+    def fused(x: torch.Tensor) -> torch.Tensor:
+        heads = x.reshape(len(x), 1, 2, 2)
+        return torch.nn.functional.scaled_dot_product_attention(heads, heads, heads).flatten(1)
+
+    def by_hand(x: torch.Tensor) -> torch.Tensor:
+        heads = x.reshape(len(x), 1, 2, 2)
+        return ((heads @ heads.mT / 2**0.5).softmax(-1) @ heads).flatten(1)
+
+    found = []
+    for attention in (fused, by_hand):
+        x = X.clone().requires_grad_()
+        shares = face.IntegratedGradients(attention).attribute(x, B, 1, n_steps=8, create_graph=True)
+        found.append(torch.autograd.grad((shares**2).sum(), x)[0])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+    assert found[0].abs().max() > 1e-3
+
+
 def test_token_ids_need_a_layer() -> None:
     model = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(20, 2))
     with pytest.raises(AssertionError, match="layer= the embedding layer"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pyig.contracts import Floats
 from pyig.errors import InputError, ModelError
@@ -47,7 +48,7 @@ def integral(
     """
     ways = [end - first for end, first in zip(stop, start, strict=True)]
     totals = [torch.zeros_like(way) for way in ways]
-    with torch.enable_grad():
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
         for alpha, weight in zip(nodes, weights, strict=True):
             points = [first + float(alpha) * way for first, way in zip(start, ways, strict=True)]
             points = [point if point.requires_grad else point.requires_grad_() for point in points]
