@@ -11,7 +11,7 @@ import torch
 
 from pyig.backends.torch import TorchBackend
 from pyig.calling import select_output, static
-from pyig.errors import InputError, InputTypeError, ModelError, RowsError
+from pyig.errors import InputError, InputTypeError, RowsError
 from pyig.targets import Target, parse
 
 _LOOK = 256
@@ -284,14 +284,6 @@ def check_layer(layer: Any, several: bool = False) -> Any:
     if not isinstance(layer, torch.nn.Module):
         raise InputTypeError(f"expected layer= as a torch.nn.Module; got {type(layer).__qualname__}")
     return layer
-
-
-def rows_first(values: Any) -> int:
-    """Return the number of rows of a tensor, or of the first of several."""
-    first = values[0] if isinstance(values, (tuple, list)) else values
-    if not isinstance(first, torch.Tensor) or not first.ndim:
-        raise ModelError(f"expected tensors with a batch axis; got {type(first).__qualname__}")
-    return int(first.shape[0])
 
 
 def by_rows(call: Call, run: Callable[[Call], Any], joined: Callable[[Any], Any]) -> Any:

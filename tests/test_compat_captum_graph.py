@@ -1,0 +1,75 @@
+"""Attributions come back detached, or connected to inputs and parameters where that is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import captum.attr as captum
+import pytest
+import torch
+from captum_cases import B, X, smooth
+
+import pyig.compat.captum as face
+
+
+def test_inputs_that_require_a_gradient() -> None:
+    model, x = smooth(), X.clone().requires_grad_()
+    methods: list[Callable[[], Any]] = [
+        lambda: face.IntegratedGradients(model).attribute(x, B, 1),
+        lambda: face.LayerIntegratedGradients(model, model[1]).attribute(x, B, 1),
+        lambda: face.LayerConductance(model, model[1]).attribute(x, B, 1),
+        lambda: face.NeuronIntegratedGradients(model, model[1]).attribute(x, 1, B),
+        lambda: face.Saliency(model).attribute(x, 1),
+        lambda: face.InputXGradient(model).attribute(x, 1),
+        lambda: face.NoiseTunnel(face.IntegratedGradients(model)).attribute(x, target=1),
+        lambda: face.GradientShap(model).attribute(x, B, target=1),
+        lambda: face.IntegratedGradients(model).attribute(x, B, 1, return_convergence_delta=True)[1],
+    ]
+    for method in methods:
+        assert not method().requires_grad
+    assert x.grad is None
+    assert captum.IntegratedGradients(model).attribute(x, B, 1).requires_grad, "Captum's hold on to the graph"
+
+
+def test_attributions_can_be_differentiated_where_that_is_asked_for() -> None:
+    model, x = smooth().double(), X.double().requires_grad_()
+    start = B.double()
+
+    def total(x: torch.Tensor) -> torch.Tensor:
+        found = face.IntegratedGradients(model).attribute(x, start, 1, n_steps=8, create_graph=True)
+        return (found**2).sum()
+
+    (slope,) = torch.autograd.grad(total(x), x)
+    step = 1e-6
+    moved = X.double().clone()
+    moved[2, 1] += step
+    with torch.no_grad():
+        plain = (face.IntegratedGradients(model).attribute(X.double(), start, 1, n_steps=8) ** 2).sum()
+        after = (face.IntegratedGradients(model).attribute(moved, start, 1, n_steps=8) ** 2).sum()
+    assert float(slope[2, 1]) == pytest.approx(float(after - plain) / step, rel=1e-3)
+    (weights,) = torch.autograd.grad(total(X.double()), model[0].weight)
+    assert bool(weights.any())
+    for options, said in (({"n_steps": "auto"}, "a number as n_steps="),):
+        with pytest.raises(AssertionError, match=said):
+            face.IntegratedGradients(model).attribute(x, start, 1, create_graph=True, **options)
+    with pytest.raises(AssertionError, match="attributions to inputs only"):
+        face.LayerIntegratedGradients(model, model[1]).attribute(x, start, 1, grad_kwargs={"create_graph": True})
+
+
+def test_attributions_through_fused_attention_can_be_differentiated() -> None:
+    def fused(x: torch.Tensor) -> torch.Tensor:
+        heads = x.reshape(len(x), 1, 2, 2)
+        return torch.nn.functional.scaled_dot_product_attention(heads, heads, heads).flatten(1)
+
+    def by_hand(x: torch.Tensor) -> torch.Tensor:
+        heads = x.reshape(len(x), 1, 2, 2)
+        return ((heads @ heads.mT / 2**0.5).softmax(-1) @ heads).flatten(1)
+
+    found = []
+    for attention in (fused, by_hand):
+        x = X.clone().requires_grad_()
+        shares = face.IntegratedGradients(attention).attribute(x, B, 1, n_steps=8, create_graph=True)
+        found.append(torch.autograd.grad((shares**2).sum(), x)[0])
+    torch.testing.assert_close(*found, rtol=0, atol=1e-5)
+    assert found[0].abs().max() > 1e-3
