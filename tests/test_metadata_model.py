@@ -107,7 +107,7 @@ def test_bytes_keep_the_zeros_at_their_end() -> None:
     ("rows", "error", "words"),
     [
         ([{"zip_codes": ["1", "2"], "age": 1}], InputError, "height"),
-        ([{"zip_codes": [1, 2], "age": 1, "height": 1}], InputTypeError, "expected text in 'zip_codes'"),
+        ([{"zip_codes": [1, 2], "age": 1, "height": 1}], InputTypeError, "in 'zip_codes'; got 1. .* --text"),
         ([{"zip_codes": ["1"], "age": "old", "height": 1}], InputTypeError, "expected numbers in 'age'"),
         ([*ROWS, {"zip_codes": ["1"], "age": 1, "height": 1}], InputError, "rows of one length in 'zip_codes'"),
         ([*ROWS, {"age": 1}], InputError, "row 3 has"),

@@ -254,7 +254,10 @@ def _texts(array: Array, name: str) -> Array:
         return array
     strange = next((item for item in array.ravel() if not isinstance(item, (str, bytes))), None)
     if strange is not None:
-        raise InputTypeError(f"expected text in {name!r}; got {strange!r}. Write the values as strings")
+        raise InputTypeError(
+            f"expected text in {name!r}; got {np.asarray(strange).tolist()!r}. Write the values as strings; a column "
+            "of a rows file is read as text with --text"
+        )
     if any(isinstance(item, bytes) for item in array.ravel()):
         return array
     return array.astype(np.str_) if array.size else np.zeros(array.shape, "<U1")

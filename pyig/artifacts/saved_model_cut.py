@@ -221,7 +221,10 @@ def _from_numpy(value: Any, place: Tensor, dtype: Any) -> Any:
     array = np.asarray(value)
     if dtype == tf.string:
         if array.dtype.kind not in "OUST":
-            raise InputTypeError(f"expected text for {place}; got {array.dtype}. Write the values as strings")
+            raise InputTypeError(
+                f"expected text for {place}; got {array.dtype}. Write the values as strings; a column of a rows file "
+                "is read as text with --text"
+            )
         return tf.constant(array.astype(object))
     if array.dtype.kind in "OUST":
         try:
