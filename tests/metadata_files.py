@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -124,7 +125,9 @@ def mutants(draw: Callable[[SearchStrategy[Any]], Any]) -> dict[str, Any]:
         if place and draw(st.booleans()):
             place.pop(draw(st.sampled_from(list(place))))
         else:
-            place[draw(st.sampled_from(KNOWN[part]))] = draw(st.sampled_from(ANYTHING))
+            place[draw(st.sampled_from(KNOWN[part]))] = deepcopy(
+                draw(st.sampled_from(ANYTHING))
+            )  # changed by later turns
     return data
 
 
