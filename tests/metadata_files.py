@@ -125,9 +125,7 @@ def mutants(draw: Callable[[SearchStrategy[Any]], Any]) -> dict[str, Any]:
         if place and draw(st.booleans()):
             place.pop(draw(st.sampled_from(list(place))))
         else:
-            place[draw(st.sampled_from(KNOWN[part]))] = deepcopy(
-                draw(st.sampled_from(ANYTHING))
-            )  # changed by later turns
+            place[draw(st.sampled_from(KNOWN[part]))] = deepcopy(draw(st.sampled_from(ANYTHING)))
     return data
 
 
