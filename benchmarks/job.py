@@ -92,16 +92,19 @@ def killed(rows: Path, out: Path) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs=2, default=(10_000, 100_000))
+    parser.add_argument("--quick", action="store_true", help="fewer rows of one format: shows that it runs")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(*options.work)
         return
+    if options.quick:
+        options.rows = (10_000, 50_000)
     print(machine("numpy", "pyarrow", "pyig-explain"))
     lines = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        for kind in FORMATS:
+        for kind in FORMATS[: 1 if options.quick else None]:
             found = []
             for count in options.rows:
                 rows = folder / f"rows-{count}.{kind}"
