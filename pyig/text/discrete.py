@@ -8,14 +8,12 @@ next, so that the sums over its pieces still add up to F(x) - F(x').
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from pyig.contracts import Floats, Ints
 from pyig.explanation import Explanation
-from pyig.explanation.record import PER_NODE
+from pyig.text.merging import groups_of, merged
 from pyig.text.result import LEAF
 
 _NEAR = 64  # words around a point of the line, from which the one is taken that lies most between the ends
@@ -67,23 +65,15 @@ def summed(pieces: Explanation, owner: Ints) -> Explanation:
 
     F(x) is that of its last piece and F(x') that of its first; its path has no record.
     """
-    groups = [np.flatnonzero(owner == row) for row in range(int(owner.max()) + 1)]
+    groups = groups_of(owner)
     first, last = np.array([g[0] for g in groups]), np.array([g[-1] for g in groups])
-    changed: dict[str, Any] = {
-        name: np.stack([getattr(pieces, name)[rows].sum(axis=0) for rows in groups])
-        for name in ("deltas", "error", "n_evals")
+    trees = {
+        "attributions": {LEAF: np.stack([pieces.attributions[LEAF][rows].sum(axis=0) for rows in groups])},
+        "inputs": {LEAF: pieces.inputs[LEAF][last]},
+        "baselines": {LEAF: np.broadcast_to(pieces.baselines[LEAF], pieces.inputs[LEAF].shape)[first]},
     }
-    changed["converged"] = np.stack([pieces.converged[rows].all(axis=0) for rows in groups])
-    changed["values"], changed["baseline_values"] = pieces.values[last], pieces.baseline_values[first]
-    if pieces.targets is not None:
-        changed["targets"] = pieces.targets[last]
-    changed |= {name: np.zeros(0) for name in PER_NODE}
-    changed["path_offsets"] = np.zeros(changed["values"].size + 1, dtype=np.int64)
-    return replace(
-        pieces,
-        attributions={LEAF: np.stack([pieces.attributions[LEAF][rows].sum(axis=0) for rows in groups])},
-        inputs={LEAF: pieces.inputs[LEAF][last]},
-        baselines={LEAF: np.broadcast_to(pieces.baselines[LEAF], pieces.inputs[LEAF].shape)[first]},
-        feature_names=None,
-        **changed,
-    )
+    numbers = {
+        name: np.stack([getattr(pieces, name)[rows].sum(axis=0) for rows in groups]) for name in ("deltas", "error")
+    }
+    numbers |= {"values": pieces.values[last], "baseline_values": pieces.baseline_values[first]}
+    return merged(pieces, groups, trees, numbers)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pyig.errors import InputError
 from pyig.text.scanning import Span, words
+
+PER_TOKEN = ("ids", "tokens", "spans", "special")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,13 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def pick(self, places: Iterable[int]) -> Encoded:
+        """Return the text with some of its tokens, in the order given."""
+        kept = list(places)
+        segments = None if self.segments is None else tuple(self.segments[place] for place in kept)
+        parts: dict[str, Any] = {name: tuple(getattr(self, name)[place] for place in kept) for name in PER_TOKEN}
+        return replace(self, segments=segments, **parts)
 
     def words(self) -> list[Word]:
         """Return the words of the text, each with its tokens; a token that covers several words joins them.

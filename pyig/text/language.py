@@ -11,6 +11,7 @@ import numpy as np
 from pyig.errors import InputError, InputTypeError
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
+from pyig.explanation.record import PER_NODE, PER_PATH
 from pyig.registry import Registry
 from pyig.text.batches import Batch
 from pyig.text.encoded import Encoded
@@ -228,11 +229,10 @@ def _pick(tokens: Explanation, order: Any) -> Explanation:
     parts = [slice(tokens.path_offsets[k], tokens.path_offsets[k + 1]) for k in order]
     sizes = [part.stop - part.start for part in parts]
     changed: dict[str, Any] = {
-        name: np.concatenate([getattr(tokens, name)[part] for part in parts])
-        for name in ("path_alphas", "path_values", "path_slopes", "path_weights")
+        name: np.concatenate([getattr(tokens, name)[part] for part in parts]) for name in PER_NODE
     }
     changed["path_offsets"] = np.cumsum([0, *sizes])
-    for name in ("values", "baseline_values", "deltas", "error", "n_evals", "converged", "targets"):
+    for name in (*PER_PATH, "targets"):
         changed[name] = getattr(tokens, name)[:, order]
     attributions = {name: leaf[:, order] for name, leaf in tokens.attributions.items()}
     return replace(tokens, attributions=attributions, **changed)
@@ -246,8 +246,7 @@ def _open_ended(face: Tokenizer) -> Tokenizer:
 def _without_end(text: Encoded) -> Encoded:
     """Drop special tokens behind the text: a continuation takes their place."""
     last = max((place for place, special in enumerate(text.special) if not special), default=len(text) - 1) + 1
-    names = ("ids", "tokens", "spans", "special")
-    return replace(text, **{name: getattr(text, name)[:last] for name in names}, segments=None)
+    return text.pick(range(last))
 
 
 def _vector(model: Any, face: Tokenizer, text: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from pyig.errors import InputError, unknown
@@ -66,7 +65,10 @@ def fitted(texts: Sequence[Encoded], limit: int | None, way: str) -> list[list[E
                 f"expected room for the text beside {before + after} special tokens; got a limit of {limit}"
             )
         starts = range(before, len(text) - after, room)
-        parts = [_part(text, before, after, start, min(start + room, len(text) - after)) for start in starts]
+        ends = [*range(len(text) - after, len(text))]
+        parts = [
+            text.pick([*range(before), *range(start, min(start + room, len(text) - after)), *ends]) for start in starts
+        ]
         out.append(parts if way == "window" else parts[:1])
     return out
 
@@ -75,13 +77,3 @@ def _edges(text: Encoded) -> tuple[int, int]:
     """Count the special tokens at the beginning and at the end."""
     plain = [place for place, special in enumerate(text.special) if not special]
     return plain[0], len(text) - 1 - plain[-1]
-
-
-def _part(text: Encoded, before: int, after: int, start: int, stop: int) -> Encoded:
-    places = [*range(before), *range(start, stop), *range(len(text) - after, len(text))]
-    chosen: dict[str, Any] = {
-        name: tuple(getattr(text, name)[place] for place in places) for name in ("ids", "tokens", "spans", "special")
-    }
-    if text.segments is not None:
-        chosen["segments"] = tuple(text.segments[place] for place in places)
-    return replace(text, **chosen)

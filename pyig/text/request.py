@@ -45,6 +45,8 @@ class Request:
     anchors: int = 0
     rows: Callable[[Sequence[str]], dict[str, Any]] | None = None
     """Keyword arguments of the model that have one row per text."""
+    _memory: dict[str, Any] = field(default_factory=dict, repr=False)
+    """The embedding once it was found; what `replace` makes of this request knows it too."""
 
     def __post_init__(self) -> None:
         for name, own in _OWN.items():
@@ -124,7 +126,7 @@ class Request:
 
     def _table(self, flat: list[Encoded], starts: list[list[int]]) -> Any:
         """Return the vectors of the vocabulary."""
-        (batch,) = batches(flat[:1], starts[:1], self.tokenizer.pad or 0, self.tokenizer.side, self._length)
+        (batch,) = self._batches(flat[:1], starts[:1])
         x, kwargs = self.inputs(batch.ids, batch)
         layer = self._layer(x, batch.ids, kwargs)
         held = getattr(layer, "weight", getattr(layer, "embeddings", None))
@@ -135,15 +137,17 @@ class Request:
     def _explained(
         self, flat: list[Encoded], starts: list[list[int]], target: Any, extra: dict[str, Any], owner: Any
     ) -> Explanation:
-        pad = self.tokenizer.pad if self.tokenizer.pad is not None else 0
         width = max(map(len, flat)) if self._length is None else self._length
         found: list[Explanation] = []
         order: list[int] = []
-        for batch in batches(flat, starts, pad, self.tokenizer.side, self._length):
+        for batch in self._batches(flat, starts):
             more = {key: np.asarray(value)[owner[batch.rows]] for key, value in extra.items()}
             found.append(self._batch(batch, flat, target(batch.rows), more, width))
             order += batch.rows.tolist()
         return concatenate(found)[np.argsort(order)]
+
+    def _batches(self, flat: list[Encoded], starts: list[list[int]]) -> list[Batch]:
+        return batches(flat, starts, self.tokenizer.pad or 0, self.tokenizer.side, self._length)
 
     def _batch(self, batch: Batch, flat: list[Encoded], target: Any, more: dict[str, Any], width: int) -> Explanation:
         x, kwargs = self.inputs(batch.ids, batch)
@@ -193,10 +197,6 @@ class Request:
     @property
     def _limit(self) -> int | None:
         return limit_of(self.explainer.model, self.tokenizer, self.max_length, self._length)
-
-    @cached_property
-    def _memory(self) -> dict[str, Any]:
-        return {}
 
     def _notes(self, encoded: Sequence[Encoded], parts: Sequence[Sequence[Encoded]]) -> list[str]:
         cut = [row for row, (text, each) in enumerate(zip(encoded, parts, strict=True)) if each[0] is not text]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pyig.explanation import Explanation
-from pyig.explanation.record import PER_NODE
-from pyig.text.encoded import Encoded
+from pyig.text.encoded import PER_TOKEN, Encoded
+from pyig.text.merging import groups_of, merged
 from pyig.text.result import LEAF
 
 
@@ -25,7 +25,8 @@ def rejoined(
     if len(flat) == len(whole):
         return found, tuple(flat)
     counts = np.bincount(owner, minlength=len(whole))
-    texts = [_joined([flat[int(i)] for i in np.flatnonzero(owner == row)], whole[row]) for row in range(len(whole))]
+    groups = groups_of(owner)
+    texts = [_joined([flat[int(i)] for i in rows], text) for rows, text in zip(groups, whole, strict=True)]
     width = max(map(len, texts))
     phi = found.attributions[LEAF]
     out = np.zeros((len(whole), *phi.shape[1:-1], width), dtype=phi.dtype)
@@ -38,31 +39,18 @@ def rejoined(
         out[row, ..., place] = phi[i, ..., :count] / counts[row]
         tokens[row, place], starts[row, place] = found.inputs[LEAF][i, :count], found.baselines[LEAF][i, :count]
         reached[row] += count
-    alone = [np.flatnonzero(owner == row) for row in range(len(whole))]
-    changed: dict[str, Any] = {
-        name: np.stack([getattr(found, name)[rows].mean(axis=0) for rows in alone])
+    trees = {
+        "attributions": {LEAF: out},
+        "inputs": {LEAF: tokens.astype(np.str_)},
+        "baselines": {LEAF: starts.astype(np.str_)},
+    }
+    numbers = {
+        name: np.stack([getattr(found, name)[rows].mean(axis=0) for rows in groups])
         for name in ("values", "baseline_values", "deltas", "error")
     }
-    changed["n_evals"] = np.stack([found.n_evals[rows].sum(axis=0) for rows in alone])
-    changed["converged"] = np.stack([found.converged[rows].all(axis=0) for rows in alone])
-    if found.targets is not None:
-        changed["targets"] = np.stack([found.targets[rows[0]] for rows in alone])
-    paths = changed["values"].size
-    changed |= {name: np.zeros(0) for name in PER_NODE} | {"path_offsets": np.zeros(paths + 1, dtype=np.int64)}
-    joined = replace(
-        found,
-        attributions={LEAF: out},
-        inputs={LEAF: tokens.astype(np.str_)},
-        baselines={LEAF: starts.astype(np.str_)},
-        feature_names=None,
-        **changed,
-    )
-    return joined, tuple(texts)
+    return merged(found, groups, trees, numbers), tuple(texts)
 
 
 def _joined(parts: Sequence[Encoded], whole: Encoded) -> Encoded:
-    chosen: dict[str, Any] = {
-        name: tuple(item for part in parts for item in getattr(part, name))
-        for name in ("ids", "tokens", "spans", "special")
-    }
+    chosen: dict[str, Any] = {name: tuple(item for part in parts for item in getattr(part, name)) for name in PER_TOKEN}
     return replace(whole, **chosen, segments=None)
