@@ -6,6 +6,7 @@ import gc
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from pyig.backends.jax_model import Model, made_by_jax
 from pyig.backends.jax_ops import JaxOps, home, near, reached, scope, x64
 from pyig.backends.jax_programs import Programs
+from pyig.backends.kept import in_groups
 from pyig.contracts import Forward, Head
 from pyig.errors import InputTypeError, ModelError
 
-_TOGETHER = 16  # targets of one forward: a program grows with their number, and by then the forward costs little of it
 _TOKENS = "For token ids pass integers, which are held fixed"
 _CHANCE = (
     "expected a model that draws nothing when it is called. Put it into inference mode (equinox: "
@@ -111,8 +112,7 @@ class JaxBackend(JaxOps):
         indices: Sequence[Sequence[Any]],
     ) -> list[tuple[Any, list[Any]]]:
         """Return the same for several targets: one forward for up to 16 of them, and one VJP each."""
-        groups = [indices[first : first + _TOGETHER] for first in range(0, len(indices), _TOGETHER)]
-        return [one for group in groups for one in self._together(forward, points, fixed, head, group)]
+        return in_groups(indices, partial(self._together, forward, points, fixed, head))
 
     def _together(
         self,

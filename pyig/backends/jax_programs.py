@@ -8,8 +8,7 @@ weights.
 
 from __future__ import annotations
 
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,10 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from pyig.backends.jax_ops import near, spec, x64
+from pyig.backends.kept import Kept
 
 Step = Callable[[Any, Any, Any], list[Any]]
 Args = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
-_KEPT = 8
 _SMALL_ROWS, _SMALL_SIZE = 16, 4096  # below both, what is padded costs less than what a program costs to start
 _SIZES = 12
 _LARGE, _OFTEN = 1 << 16, 32  # a batch that is so large, or so frequent, is worth a program of its own size
@@ -78,7 +77,7 @@ class _Entry:
         return rows if comes_back else 1 << (rows - 1).bit_length()
 
 
-class Programs:
+class Programs(Kept[_Entry]):
     """Compiled steps, by what they compute and by the dtypes and row shapes of their tensors; the oldest goes first.
 
     Attributes
@@ -88,9 +87,8 @@ class Programs:
     """
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        super().__init__(_Entry)
         self._session = 0
-        self._lock = threading.Lock()
         self.traced = self.compiled = 0
 
     def begin(self) -> None:
@@ -191,17 +189,7 @@ class Programs:
 
     def _entry(self, what: tuple[Any, ...], args: Args) -> _Entry:
         shapes = tuple(tuple((str(t.dtype), tuple(t.shape[1:])) for t in part) for part in args)
-        key: Any = (what, shapes, x64())
-        try:
-            hash(key)
-        except TypeError:  # an array among the model's arguments: then only the very same objects are the same step
-            key = (*map(id, what), shapes, x64())
-        with self._lock:  # one explainer may serve several threads
-            entry = self._entries.setdefault(key, _Entry(what))
-            self._entries.move_to_end(key)
-            if len(self._entries) > _KEPT:
-                self._entries.popitem(last=False)
-        return entry
+        return self._kept(what, shapes, x64())
 
 
 def _eagerly(step: Step, args: Args) -> list[Any]:

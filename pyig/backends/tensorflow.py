@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from pyig.backends.arguments import made_by
+from pyig.backends.kept import in_groups
 from pyig.backends.tensorflow_graph import Args, Graphs, Step, Values
 from pyig.backends.tensorflow_model import Model, owner
 from pyig.backends.tensorflow_ops import TensorFlowOps
@@ -21,7 +23,6 @@ from pyig.errors import ModelError
 _HOST_DTYPES = (tf.float32, tf.float64)
 _NARROW = (tf.bfloat16, tf.float16)
 _FULL_ROWS, _FULL_SIZE = 1024, 1 << 17
-_TOGETHER = 16  # targets of one forward: a trace grows with their number, and by then the forward costs little of it
 _TOKENS = "For token ids pass integers, which are held fixed, and layer= the embedding layer"
 _HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
     "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
@@ -108,8 +109,7 @@ class TensorFlowBackend(TensorFlowOps):
         indices: Sequence[Sequence[Any]],
     ) -> list[tuple[Any, list[Any]]]:
         """Return the same for several targets: one forward for up to 16 of them, and one VJP each."""
-        groups = [indices[first : first + _TOGETHER] for first in range(0, len(indices), _TOGETHER)]
-        return [one for group in groups for one in self._together(forward, points, fixed, head, group)]
+        return in_groups(indices, partial(self._together, forward, points, fixed, head))
 
     def _together(
         self,

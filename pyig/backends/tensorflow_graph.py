@@ -7,8 +7,6 @@ traced: every call first compares one row with an eager forward. What cannot be 
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +14,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pyig.backends.kept import Kept
+
 Step = Callable[[Any, Any, Any], list[Any]]
 Values = Callable[[Any, Any, Any], Any]
 Args = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
-_KEPT = 8
 
 
 @dataclass
@@ -31,13 +30,12 @@ class _Entry:
     checked: int = -1
 
 
-class Graphs:
+class Graphs(Kept[_Entry]):
     """Traced steps, by what they compute and by the dtypes and row shapes of their tensors; the oldest goes first."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[Any, _Entry] = OrderedDict()
+        super().__init__(_Entry)
         self._session = 0
-        self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Start a new call of the explainer: what was traced before is compared again before it is used."""
@@ -65,17 +63,7 @@ class Graphs:
 
     def _entry(self, what: tuple[Any, ...], args: Args) -> _Entry:
         shapes = tuple(tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in part) for part in args)
-        key: Any = (what, shapes)
-        try:
-            hash(key)
-        except TypeError:  # a tensor among the model's arguments: then only the very same objects are the same step
-            key = (*map(id, what), shapes)
-        with self._lock:  # one explainer may serve several threads
-            entry = self._entries.setdefault(key, _Entry(what))
-            self._entries.move_to_end(key)
-            if len(self._entries) > _KEPT:
-                self._entries.popitem(last=False)
-        return entry
+        return self._kept(what, shapes)
 
 
 def _traced(step: Step, args: Args) -> Any:
