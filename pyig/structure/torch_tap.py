@@ -54,7 +54,7 @@ class TorchTap:
                 forward([point.clone() for point in points], fixed)
             except Reached:
                 return found
-        raise ModelError(self._missed())
+        raise _missed(self._layer)
 
     def values_and_grads(
         self,
@@ -75,7 +75,7 @@ class TorchTap:
         with self._tapped(begin), torch.enable_grad():
             outputs = forward([point.clone() for point in points], fixed)
         if not leaves:
-            raise ModelError(self._missed())
+            raise _missed(self._layer)
         moving = [leaf for leaf in leaves if leaf.requires_grad]
         if not moving:
             found = ", ".join(str(leaf.dtype) for leaf in leaves)
@@ -124,7 +124,7 @@ class TorchTap:
                 forward(duals, fixed)
             except Reached:
                 return [None if tangent is None else tangent.clone() for tangent in found]
-        raise ModelError(self._missed())
+        raise _missed(self._layer)
 
     def _twice_backward(
         self,
@@ -148,7 +148,7 @@ class TorchTap:
                 except Reached:
                     pass
                 else:
-                    raise ModelError(self._missed())
+                    raise _missed(self._layer)
             return [self._pushed(value, leaves, directions) if value.requires_grad else None for value in values]
 
     @staticmethod
@@ -182,9 +182,6 @@ class TorchTap:
         with patched(self._lock, {self._layer: run}):
             yield
 
-    def _missed(self) -> str:
-        return f"expected the layer {type(self._layer).__qualname__} to be called by the model; it was not"
-
 
 @functools.cache
 def _load_forward_mode() -> None:
@@ -192,6 +189,10 @@ def _load_forward_mode() -> None:
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore")
         forward_ad.make_dual(torch.zeros(1), torch.zeros(1))  # type: ignore[no-untyped-call]
+
+
+def _missed(layer: torch.nn.Module) -> ModelError:
+    return ModelError(f"expected the layer {type(layer).__qualname__} to be called by the model; it was not")
 
 
 def _spec(count: int) -> tree.Spec:
@@ -250,4 +251,4 @@ class UpTo:
                 self.model(*args, **kwargs)
             except Reached:
                 return found[0] if self._then is None else self._then(found[0])
-        raise ModelError(f"expected the layer {type(self.layer).__qualname__} to be called by the model; it was not")
+        raise _missed(self.layer)
