@@ -50,6 +50,14 @@ def test_the_last_doubling_is_judged_too() -> None:
     assert found[-1] == 2 * first
 
 
+def test_a_framework_may_want_more_on_a_host_but_never_less_on_a_device() -> None:
+    eager = Sizer("auto", 1 << 12, True, 1 << 19)
+    assert eager.rows == 2 * Sizer("auto", 1 << 12, True).rows == 128
+    assert max(sizes(eager, lambda rows: float(rows))) == 128, "no more memory than others take"
+    assert Sizer("auto", 1 << 12, False, 1 << 19).rows == Sizer("auto", 1 << 12, False).rows
+    assert Sizer(7, 1 << 12, True, 1 << 19).rows == 7
+
+
 @pytest.mark.parametrize(("host", "gain", "grows"), [(True, 1.1, False), (True, 1.2, True), (False, 1.1, True)])
 def test_what_pays_depends_on_the_place(host: bool, gain: float, grows: bool) -> None:
     sizer = Sizer("auto", 1 << 12, host)

@@ -14,6 +14,7 @@ from keras import layers
 from tensorflow.errors import InvalidArgumentError
 
 import pyig
+from pyig.compat.alibi import IntegratedGradients
 
 METHODS = ["gausslegendre", "riemann_left", "riemann_right", "riemann_middle"]
 
@@ -188,3 +189,24 @@ def test_a_layer_with_a_list_of_inputs() -> None:
     with pytest.raises(AttributeError):  # the peer does not know lists of layer inputs
         nets.theirs(two(), [TABLE, 2 * TABLE], ctor={"layer": lambda m: m.get_layer("both")}, target=1,
                     attribute_to_layer_inputs=True)  # fmt: skip
+
+
+def test_an_explanation_runs_the_model_eagerly_once() -> None:
+    runs = []
+
+    class Counting(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            runs.append(x.shape[0])
+            return self.dense(x)
+
+    x = np.ones((4, 5), np.float32)
+    explainer = IntegratedGradients(Counting(), n_steps=8)
+    for _ in range(5):
+        explainer.explain(x, target=1)
+    del runs[:]
+    explainer.explain(x, target=1)
+    assert runs == [4]  # the predictions; the engine's graphs are compared with them

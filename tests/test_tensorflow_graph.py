@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from keras_nets import X, by_hand, grads, net
+from keras_nets import Whole, X, by_hand, grads, net
 
 import pyig
 from pyig.backends.tensorflow import TensorFlowBackend
@@ -86,6 +86,49 @@ def test_tables_with_other_row_labels_are_the_same_step() -> None:
         table = pd.DataFrame(X, index=range(start, start + len(X)), columns=["a", "b", "c"])
         ig.explain(table, n_steps=4)
     assert runs.count(None) == 2  # one for the ends, one for the loop
+
+
+def test_a_call_of_the_explainer_runs_the_model_eagerly_once() -> None:
+    runs: list[Any] = []
+
+    def model(x: Any) -> Any:
+        runs.append(x.shape[0])
+        return tf.reduce_sum(tf.tanh(x), axis=1)
+
+    ig = pyig.IntegratedGradients(model, backend="tensorflow")
+    for _ in range(6):
+        ig.explain(X, n_steps=4)
+    del runs[:]
+    ig.explain(X, n_steps=4)
+    assert runs == [6]  # F(x); the graphs of F(x') and of the gradients are compared with a row of it
+
+
+def test_sessions_within_one_share_its_eager_call() -> None:
+    runs: list[Any] = []
+
+    def model(x: Any) -> Any:
+        runs.append(x.shape[0])
+        return tf.tanh(x)
+
+    backend = TensorFlowBackend(model)
+    forward, points = Whole(backend), [backend.asarray(X)]
+    for _ in range(4):
+        with backend.session():
+            backend.value(forward, points, [])
+    assert runs == [6] * 4  # no graph, but what the first one of a session gives is what graphs are compared with
+    del runs[:]
+    with backend.session():
+        backend.value(forward, points, [])
+        with backend.session():
+            grads(backend, X, forward=forward)
+            grads(backend, X, forward=forward)
+            del runs[:]
+        with backend.session():
+            grads(backend, X, forward=forward)
+        assert runs == []
+    with backend.session():
+        grads(backend, X, forward=forward)
+    assert runs == [1]
 
 
 def by_data(x: Any) -> Any:

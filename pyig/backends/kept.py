@@ -29,11 +29,7 @@ class Kept(Generic[T]):
 
     def _kept(self, what: tuple[Any, ...], *rest: Any) -> T:
         """Return the entry of a step."""
-        key: Any = (what, *rest)
-        try:
-            hash(key)
-        except TypeError:  # a tensor among the model's arguments: then only the very same objects are the same step
-            key = (*map(id, what), *rest)
+        key = identity(what, *rest)
         with self._lock:  # one explainer may serve several threads
             entry = self._entries.get(key)
             if entry is None:
@@ -42,6 +38,16 @@ class Kept(Generic[T]):
             if len(self._entries) > _KEPT:
                 self._entries.popitem(last=False)
         return entry
+
+
+def identity(what: tuple[Any, ...], *rest: Any) -> Any:
+    """Return what tells a step from others, as long as its parts are alive."""
+    key: Any = (what, *rest)
+    try:
+        hash(key)
+    except TypeError:  # a tensor among the model's arguments: then only the very same objects are the same step
+        key = (*map(id, what), *rest)
+    return key
 
 
 def in_groups(indices: Sequence[T], together: Callable[[Sequence[T]], list[Any]]) -> list[Any]:

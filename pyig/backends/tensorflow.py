@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pyig.backends.arguments import made_by
 from pyig.backends.kept import in_groups
-from pyig.backends.tensorflow_graph import Args, Graphs, Step, Values
+from pyig.backends.tensorflow_graph import Args, Graphs
 from pyig.backends.tensorflow_model import Model, owner
 from pyig.backends.tensorflow_ops import TensorFlowOps
 from pyig.contracts import Forward, Head, Ints
@@ -35,6 +35,7 @@ class TensorFlowBackend(TensorFlowOps):
     """Anything that TensorFlow made and that can be called, or any function of TensorFlow tensors."""
 
     name = "tensorflow"
+    host_bytes = 1 << 19  # a graph's call costs a millisecond beside its rows, several times a call of torch
 
     def __init__(self, model: Any) -> None:
         self._model = Model(model)
@@ -52,12 +53,19 @@ class TensorFlowBackend(TensorFlowOps):
     @contextmanager
     def session(self) -> Iterator[None]:
         """Work on the model's device; put back every variable that a call has written, as training=True does."""
+        with (
+            self._graphs.session() as outermost,
+            self._model.placed(),
+            self._restored() if outermost else nullcontext(),
+        ):
+            yield
+
+    @contextmanager
+    def _restored(self) -> Iterator[None]:
         # A read shares the variable's memory until something writes the variable, so this holds no second copy.
         saved = [(variable, tf.convert_to_tensor(variable)) for variable in self._model.variables()]
-        self._graphs.begin()
         try:
-            with self._model.placed():
-                yield
+            yield
         finally:
             for variable, before in saved:
                 if _written(variable, before):
@@ -83,16 +91,9 @@ class TensorFlowBackend(TensorFlowOps):
 
     def value(self, forward: Forward, points: Sequence[Any], fixed: Sequence[Any]) -> Any:
         """Return the outputs without a tape."""
-
-        def values(points: Any, fixed: Any, index: Any) -> Any:
-            del index
+        if self._model.runs_eagerly():
             return forward(points, fixed)
-
-        def step(points: Any, fixed: Any, index: Any) -> list[Any]:
-            return [values(points, fixed, index)]
-
-        # An explanation evaluates its two ends, seldom more: a graph pays later here than in the loop.
-        return self._run((forward,), step, values, (points, fixed, ()), patience=4)[0]
+        return self._graphs.value(forward, (points, fixed, ()))
 
     def value_and_grad(
         self, forward: Forward, points: Sequence[Any], fixed: Sequence[Any], head: Head, index: Sequence[Any]
@@ -142,14 +143,17 @@ class TensorFlowBackend(TensorFlowOps):
                 found += [values, *grads]
             return found
 
-        def values(points: Any, fixed: Any, index: Any) -> Any:
-            return head(self, forward(points, fixed), index[:width])[0]
+        def read(outputs: Any, index: Any) -> Any:
+            return head(self, outputs, index[:width])[0]
 
         # A full batch has others after it. What fits in one small batch may be all there is; then a trace never pays.
         full = points[0].shape[0] >= _FULL_ROWS or sum(p.shape.num_elements() for p in points) >= _FULL_SIZE
         every = [tensor for index in indices for tensor in index]
-        what = (forward, head, targets)
-        found = self._run(what, step, values, (points, fixed, every), patience=0 if full else 1)
+        args: Args = (points, fixed, every)
+        if self._model.runs_eagerly():
+            found = step(*args)
+        else:
+            found = self._graphs.run((forward, head, targets), step, read, args, patience=0 if full else 1)
         each = 1 + len(points)
         return [(found[at], found[at + 1 : at + each]) for at in range(0, targets * each, each)]
 
@@ -200,11 +204,6 @@ class TensorFlowBackend(TensorFlowOps):
         """Return ``"gpu:0"`` for ``"/job:localhost/replica:0/task:0/device:GPU:0"``, and plain ``"cpu"``."""
         label = str(tensor.device).rpartition("device:")[2].lower()
         return "cpu" if label == "cpu:0" else label
-
-    def _run(self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int) -> list[Any]:
-        if self._model.runs_eagerly():
-            return step(*args)
-        return self._graphs.run(what, step, values, args, patience)
 
 
 def _written(variable: Any, before: Any) -> bool:

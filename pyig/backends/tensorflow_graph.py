@@ -2,22 +2,26 @@
 
 An eager step costs 2 to 20 times a graph's, and tracing costs about ten eager steps. So a step that comes back is
 traced, once for all batch sizes, and kept over the calls of an explainer. A graph shows the Python of the day it was
-traced: every call first compares one row with an eager forward. What cannot be traced, or disagrees, stays eager.
+traced: every call first compares one row with an eager forward, the same row for all its graphs. What cannot be traced,
+or disagrees, stays eager.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from pyig.backends.kept import Kept
+from pyig.backends.kept import Kept, identity
+from pyig.contracts import Forward
 
 Step = Callable[[Any, Any, Any], list[Any]]
-Values = Callable[[Any, Any, Any], Any]
+Read = Callable[[Any, Any], Any]
 Args = tuple[Sequence[Any], Sequence[Any], Sequence[Any]]
 
 
@@ -30,28 +34,70 @@ class _Entry:
     checked: int = -1
 
 
+@dataclass(frozen=True)
+class _Witness:
+    """One row of the model, called eagerly in this session: what a graph has to give as well."""
+
+    forward: Forward  # alive as long as the key
+    key: Any
+    points: Sequence[Any]
+    fixed: Sequence[Any]
+    outputs: Any
+
+
 class Graphs(Kept[_Entry]):
     """Traced steps, by what they compute and by the dtypes and row shapes of their tensors; the oldest goes first."""
 
     def __init__(self) -> None:
         super().__init__(_Entry)
         self._session = 0
+        self._witness: _Witness | None = None
+        self._depth = threading.local()  # one explainer may serve several threads
 
-    def begin(self) -> None:
-        """Start a new call of the explainer: what was traced before is compared again before it is used."""
-        self._session += 1
+    @contextmanager
+    def session(self) -> Iterator[bool]:
+        """One call of the explainer: what was traced before is compared again before it is used.
 
-    def run(self, what: tuple[Any, ...], step: Step, values: Values, args: Args, patience: int) -> list[Any]:
+        Yields whether this session is in no other, whose comparisons would serve it.
+        """
+        depth = getattr(self._depth, "value", 0)
+        if not depth:
+            self._session += 1
+            self._witness = None
+        self._depth.value = depth + 1
+        try:
+            yield not depth
+        finally:
+            self._depth.value = depth
+            if not depth:
+                self._witness = None  # it holds the user's model and a row of the input
+
+    def value(self, forward: Forward, args: Args) -> Any:
+        """Return ``forward(points, fixed)``; the first of a session is eager, and what graphs are compared with."""
+
+        def step(points: Any, fixed: Any, index: Any) -> list[Any]:
+            del index
+            return [forward(points, fixed)]
+
+        if _has_rows(args) and self._seen(forward, args) is None:
+            (outputs,) = step(*args)
+            self._see(forward, args, outputs)
+            return outputs
+        # An explanation evaluates its two ends, seldom more: a graph pays later here than in the loop.
+        return self.run((forward,), step, lambda outputs, index: outputs, args, patience=4)[0]
+
+    def run(self, what: tuple[Any, ...], step: Step, read: Read, args: Args, patience: int) -> list[Any]:
         """Return ``step(*args)``, traced once it has run `patience` times; every tensor has one row per point.
 
-        `values` gives the first tensor of the step alone, for the comparison.
+        `what` tells the step from others and begins with the forward. ``read(outputs, index)`` gives the first tensor
+        of the step from what the forward gives, for the comparison.
         """
         args = (list(args[0]), list(args[1]), list(args[2]))
-        if not all(tensor.shape.rank for part in args for tensor in part):  # no axis for the rows
+        if not _has_rows(args):
             return step(*args)
-        entry = self._entry(what, args)
+        entry = self._kept(what, _shapes(args))
         entry.calls += 1
-        if entry.graph is not None and entry.checked != self._session and not _is_fresh(entry.graph, values, args):
+        if entry.graph is not None and entry.checked != self._session and not self._is_fresh(entry, read, args):
             entry.graph = None
         if entry.graph is None and not entry.eager and entry.calls > patience:
             entry.graph = _traced(step, args)
@@ -61,9 +107,42 @@ class Graphs(Kept[_Entry]):
         entry.checked = self._session
         return list(entry.graph(*args))
 
-    def _entry(self, what: tuple[Any, ...], args: Args) -> _Entry:
-        shapes = tuple(tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in part) for part in args)
-        return self._kept(what, shapes)
+    def _is_fresh(self, entry: _Entry, read: Read, args: Args) -> bool:
+        forward: Forward = entry.keep[0]
+        points, fixed, index = _first(args, 1)
+        seen = self._seen(forward, args)
+        if seen is None:
+            outputs = forward(points, fixed)
+            self._see(forward, (points, fixed, ()), outputs)
+        else:
+            points, fixed, outputs = seen.points, seen.fixed, seen.outputs
+        try:
+            return _close(entry.graph(points, fixed, index)[0], read(outputs, index))
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except Exception:  # the model has just answered, so this is the graph's own trouble
+            return False
+
+    def _seen(self, forward: Forward, args: Args) -> _Witness | None:
+        found = self._witness  # another thread may put its own there
+        return found if found is not None and found.key == identity((forward,), _shapes(args[:2])) else None
+
+    def _see(self, forward: Forward, args: Args, outputs: Any) -> None:
+        points, fixed, _ = _first(args, 1)
+        rows = args[0][0].shape[0]
+        if rows != 1:
+            if not outputs.shape.rank or outputs.shape[0] != rows:
+                return
+            outputs = outputs[:1]
+        self._witness = _Witness(forward, identity((forward,), _shapes(args[:2])), points, fixed, outputs)
+
+
+def _shapes(parts: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    return tuple(tuple((tensor.dtype, tuple(tensor.shape[1:])) for tensor in part) for part in parts)
+
+
+def _has_rows(args: Args) -> bool:
+    return all(tensor.shape.rank for part in args for tensor in part)
 
 
 def _traced(step: Step, args: Args) -> Any:
@@ -82,16 +161,6 @@ def _traced(step: Step, args: Args) -> Any:
     except Exception:
         return None  # the eager step says itself what is wrong, if anything is
     return graph if same else None
-
-
-def _is_fresh(graph: Any, values: Values, args: Args) -> bool:
-    wanted = values(*_first(args, 1))
-    try:
-        return _close(graph(*_first(args, 1))[0], wanted)
-    except tf.errors.ResourceExhaustedError:
-        raise
-    except Exception:  # the model has just answered, so this is the graph's own trouble
-        return False
 
 
 def _first(args: Args, rows: int) -> Args:

@@ -185,7 +185,7 @@ class Session:
 
     def _sizer(self, options: Options, floats: int, host: bool) -> Sizer:
         """Return the batch sizes for rows of so many numbers, with what earlier calls have learnt of them."""
-        fresh = Sizer(options.batch_size, 4 * floats, host)
+        fresh = Sizer(options.batch_size, 4 * floats, host, getattr(self._backend, "host_bytes", None))
         if options.batch_size != "auto":
             return fresh
         if options.repeatable:

@@ -31,20 +31,25 @@ class Sizer:
         Bytes of the points of one row.
     host : bool
         Whether the points live in host memory.
+    host_bytes : int, optional
+        Points of the first call there, in bytes, for a framework whose calls cost more than others'. It grows no
+        further than others do.
 
     Notes
     -----
     An explainer keeps the sizer of ``"auto"`` for its next call, which goes on with what this one has learnt.
     """
 
-    def __init__(self, batch_size: int | str, row_bytes: int, host: bool) -> None:
+    def __init__(self, batch_size: int | str, row_bytes: int, host: bool, host_bytes: int | None = None) -> None:
         whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
         if batch_size != "auto" and not (whole and int(batch_size) >= 1):
             raise InputError(f'expected batch_size="auto" or a whole number of at least 1; got {batch_size!r}')
-        first = min(4096, max(2, _FIRST_BYTES[host] // max(1, row_bytes)))
+        usual = _FIRST_BYTES[host]
+        wanted = host_bytes if host and host_bytes is not None else usual
+        first = _rows(wanted, row_bytes)
         self.rows: int = int(batch_size) if batch_size != "auto" else first
         self.settled = batch_size != "auto"
-        self._limit, self._pays = first * _GROWTH[host], _PAYS[host]
+        self._limit, self._pays = max(first, _rows(usual, row_bytes) * _GROWTH[host]), _PAYS[host]
         self._best: tuple[float, int] = (0.0, self.rows)
         self._speeds: list[float] = []
         self._warm = False
@@ -104,3 +109,7 @@ class Sizer:
                     ) from error
             # Outside the except block: the traceback, which keeps the failed call's tensors alive, is gone here.
             backend.release_memory()
+
+
+def _rows(points: int, row_bytes: int) -> int:
+    return min(4096, max(2, points // max(1, row_bytes)))

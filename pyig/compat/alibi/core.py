@@ -144,9 +144,6 @@ class IntegratedGradients:
         with both_kinds():
             backend = self._engine.backend_for(X)
             door = open_door(backend, self.model, X, forward_kwargs, baselines, self.layer is not None)
-            with backend.session():
-                outputs, predictions = predict(backend, door.inputs, self.output, options["batch_size"])
-            asked = read_target(target, self.target_fn, outputs, predictions)
             call = {
                 "layer": self.layer,
                 "attribute_to_layer_inputs": attribute_to_layer_inputs,
@@ -155,7 +152,10 @@ class IntegratedGradients:
                 "progress": False,
                 **options,
             }
-            found = self._integrate(door, asked, call)
+            with backend.session():  # around the engine's own: what one has called eagerly, the other need not again
+                outputs, predictions = predict(backend, door.inputs, self.output, options["batch_size"])
+                asked = read_target(target, self.target_fn, outputs, predictions)
+                found = self._integrate(door, asked, call)
         return Explanation(self.meta, self._data(X, forward_kwargs, door, predictions, asked, found))
 
     def reset_predictor(self, predictor: Any) -> None:

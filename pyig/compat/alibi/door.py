@@ -102,7 +102,7 @@ def predict(backend: Backend, inputs: Inputs, output: Any, batch_size: int | str
         def call(rows: int, here: int = done) -> tuple[int, Any]:
             part = np.arange(here, min(here + rows, inputs.samples))
             points, fixed = ([backend.take(leaf, part) for leaf in some] for some in _tensors(inputs))
-            return len(part), forward(points, fixed)  # eager: a graph is compared with an eager call before its use
+            return len(part), backend.value(forward, points, fixed)
 
         count, found = sizer.attempt(backend, call)
         parts.append(found)
