@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HEAVY = ("torch", "tensorflow", "keras", "jax", "matplotlib", "IPython", "pandas")
+FRONT_END = 60_000  # bytes of the notebook's module and style in a wheel
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     import numpy as np
 
     import pyig
+    import pyig.jupyter.esm
 
     home = Path(pyig.__file__).parent
     weights = np.array([1.0, -2.0, 0.5])
@@ -28,6 +30,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         explained.save(Path(folder) / "e.npz")
         loaded = type(explained).load(Path(folder) / "e.npz")
+    front = {path.name: path.stat().st_size for path in (home / "jupyter" / "static").iterdir()}
     checks = {
         "only the installed package is on the path": "site-packages" in home.parts,
         "versions agree": pyig.__version__ == version("pyig-explain") == pyig._core.__version__,
@@ -35,6 +38,9 @@ def main() -> int:
             (home / name).exists() for name in ("data/heart_disease.csv", "py.typed", "_core.pyi")
         ),
         "no C++ source is shipped": not list(home.rglob("*.cpp")),
+        "the widget is one small file and its style": sorted(front) == ["widget.css", "widget.js.gz"]
+        and sum(front.values()) <= FRONT_END
+        and pyig.jupyter.esm.source().endswith("export default widget;\n"),
         "attributions are exact": np.allclose(explained.attributions, inputs**2 * weights, rtol=1e-13),
         "gaps are zero": bool(np.all(np.abs(explained.deltas) < 1e-12)),
         "a saved explanation comes back": loaded == explained,
