@@ -107,7 +107,7 @@ class Gradients:
             run = _Run(
                 backend,
                 stage,
-                _head(backend, inputs, target),
+                head_of_samples(backend, inputs, target),
                 Sizer(batch_size, 4 * max(1, row_floats(stage.stop)), host),
                 None if layer is None else tap(backend, self.model, layer, attribute_to_layer_inputs),
                 follow,
@@ -238,7 +238,8 @@ class _TargetOfSamples:
         return TargetHead()(ops, outputs, [native])
 
 
-def _head(backend: Backend, inputs: Inputs, target: Any) -> Head:
+def head_of_samples(backend: Backend, inputs: Inputs, target: Any) -> Head:
+    """Return the head of one target per sample, where the index of a row is its sample."""
     if callable(target):
         return CustomHead(target)
     parsed = parse(fetched(backend, target), inputs.samples)

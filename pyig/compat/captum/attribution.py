@@ -65,6 +65,7 @@ class GradientAttribution(Attribution):
     """A method that attributes by gradients."""
 
     output: str | int | None = None
+    _quirks: str | None = None
 
     @property
     def gradient_func(self) -> Callable[..., tuple[Any, ...]]:
@@ -89,6 +90,8 @@ class GradientAttribution(Attribution):
     ) -> torch.Tensor:
         """Return ``sum(attributions) - (F(end_point) - F(start_point))`` per sample, summed in float64.
 
+        With ``quirks="captum"`` sums are in the dtype of the attributions.
+
         Parameters
         ----------
         attributions : tensor, or sequence of them
@@ -107,7 +110,7 @@ class GradientAttribution(Attribution):
         call = read_call(
             self.forward_func, end_point, start_point, target, additional_forward_args, self.output, floating
         )
-        return completeness_gap(call, attributions)
+        return completeness_gap(call, attributions, old=self._quirks is not None)
 
 
 class LayerAttribution(GradientAttribution):
@@ -160,8 +163,11 @@ def _gradient(
     return found if isinstance(found, tuple) else (found,)
 
 
-def completeness_gap(call: Call, attributions: Any) -> torch.Tensor:
-    """Return ``sum(attributions) - (F(x) - F(x'))`` per row of a call, in the dtype of the attributions."""
+def completeness_gap(call: Call, attributions: Any, old: bool = False) -> torch.Tensor:
+    """Return ``sum(attributions) - (F(x) - F(x'))`` per row of a call, in the dtype of the attributions.
+
+    `old` also sums in that dtype, and evaluates F of all rows at once, as Captum does.
+    """
     parts = [part.detach() for part in _tensors(attributions)]
 
     def change(call: Call) -> Any:
@@ -169,10 +175,12 @@ def completeness_gap(call: Call, attributions: Any) -> torch.Tensor:
         inputs = read_inputs(backend, call.x, call.kwargs, finite=False)
         starts = read_baselines(inputs, call.baselines, _IDLE, range(len(inputs.leaves)))
         known = {"target": call.target, "output": call.output, "forward_kwargs": call.kwargs}
+        if old:
+            known["batch_size"] = call.samples
 
         def at(start: list[torch.Tensor]) -> Any:
             # A baseline that serves every sample is evaluated once, if nothing else tells the rows apart.
-            alone = not call.kwargs and all(len(leaf) == 1 for leaf in start) and not _one_each(call.target)
+            alone = not old and not call.kwargs and all(len(leaf) == 1 for leaf in start) and not _one_each(call.target)
             rows = 1 if alone else call.samples
             wide = [leaf.expand(rows, *leaf.shape[1:]) if len(leaf) == 1 else leaf for leaf in start]
             return values(call.model, tree.unflatten(inputs.spec, wide), **known)
@@ -181,13 +189,14 @@ def completeness_gap(call: Call, attributions: Any) -> torch.Tensor:
 
     found = torch.from_numpy(by_rows(call, change, lambda whole: whole))
     rows = len(found)
-    sums = [part.reshape(len(part), -1).sum(1, dtype=torch.float64).cpu() for part in parts]
+    wide = None if old else torch.float64
+    sums = [part.reshape(len(part), -1).sum(1, dtype=wide).cpu() for part in parts]
     if any(len(each) != len(sums[0]) for each in sums) or (rows > 1 and len(sums[0]) != rows):
         shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         raise InputError(f"expected attributions with one row for each of the {rows} samples; got {shapes}")
-    total = torch.stack(sums).sum(0)
+    total = sum(sums[1:], sums[0])
     total = total if len(total) == rows else total.sum()[None]
-    return (total - found).to(parts[0].dtype).to(parts[0].device)
+    return (total - found.to(total.dtype)).to(parts[0].dtype).to(parts[0].device)
 
 
 def _one_each(target: Any) -> bool:

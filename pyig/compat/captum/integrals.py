@@ -9,6 +9,7 @@ import torch
 
 from pyig.backends.torch_differentiable import integral
 from pyig.compat.captum.arguments import Call, Whole, batch_size_of, by_rows, first_row, picked
+from pyig.compat.captum.old_sums import old_sum
 from pyig.compat.captum.quirks import rule_of
 from pyig.errors import InputError
 from pyig.explainer import IntegratedGradients as Engine
@@ -54,6 +55,10 @@ class Integrator:
         where: dict[str, Any] = {} if layer is None else {"layer": layer, "attribute_to_layer_inputs": to_inputs}
 
         def run(call: Call) -> Any:
+            size = 1 if isinstance(call.model, Whole) else batch_size
+            if self.quirks is not None and isinstance(rule, Rule):
+                most = size if isinstance(size, int) else None
+                return old_sum(call, rule, most, self.multiply, allow_unused, layer, to_inputs)
             return self._explainer(call).attribute(
                 call.x,
                 call.baselines,
@@ -62,7 +67,7 @@ class Integrator:
                 rtol=rtol,
                 forward_kwargs=call.kwargs or None,
                 multiply_by_inputs=self.multiply,
-                batch_size=1 if isinstance(call.model, Whole) else batch_size,
+                batch_size=size,
                 allow_unused=allow_unused,
                 nan_policy="mark",
                 progress=False,

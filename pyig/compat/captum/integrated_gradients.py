@@ -23,8 +23,8 @@ class IntegratedGradients(GradientAttribution):
     multiply_by_inputs : bool, default True
         Whether attributions have the factor (x - x').
     quirks : {None, "captum"}
-        ``"captum"`` gives the numbers of Captum's own quadrature: a trapezoid whose weights sum to (n - 1)/n, and
-        weights in float32.
+        ``"captum"`` gives the numbers of Captum's own quadrature, bit for bit: a trapezoid whose weights sum to
+        (n - 1)/n, weights in float32, and sums in the dtype of the input. Memory then grows with the steps.
     output : str or int, optional
         Which tensor to explain, where the model returns several.
 
@@ -49,7 +49,8 @@ class IntegratedGradients(GradientAttribution):
             super().__init__(forward_func)
             self._multiply_by_inputs = bool(multiply_by_inputs)
             self.output = output
-            self._integrate = Integrator(self._multiply_by_inputs, check_quirks(quirks))
+            self._quirks = check_quirks(quirks)
+            self._integrate = Integrator(self._multiply_by_inputs, self._quirks)
 
     @entry
     def attribute(

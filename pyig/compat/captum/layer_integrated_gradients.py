@@ -52,7 +52,8 @@ class LayerIntegratedGradients(LayerAttribution):
             super().__init__(forward_func, layer, device_ids)
             self.output = output
             self._multiply_by_inputs = bool(multiply_by_inputs)
-            self._integrate = Integrator(self._multiply_by_inputs, check_quirks(quirks))
+            self._quirks = check_quirks(quirks)
+            self._integrate = Integrator(self._multiply_by_inputs, self._quirks)
 
     @entry
     def attribute(

@@ -58,7 +58,8 @@ class NeuronIntegratedGradients(GradientAttribution):
             super().__init__(forward_func)
             self.layer, self.device_ids = check_layer(layer), device_ids
             self._multiply_by_inputs = bool(multiply_by_inputs)
-            self._integrate = Integrator(self._multiply_by_inputs, check_quirks(quirks))
+            self._quirks = check_quirks(quirks)
+            self._integrate = Integrator(self._multiply_by_inputs, self._quirks)
 
     @entry
     def attribute(
