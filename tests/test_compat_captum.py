@@ -13,6 +13,7 @@ from captum import metrics
 from captum.attr import visualization as pictures
 from captum_cases import CASES, B, Case, X, agree, draw, seed, smooth, untouched
 
+import pyig
 import pyig.compat.captum as face
 from pyig.compat.captum import visualization
 
@@ -225,9 +226,14 @@ def test_the_gradient_function_is_the_engines() -> None:
 
 def test_deltas_of_several_baselines_and_of_numpy() -> None:
     ig, three = face.IntegratedGradients(smooth()), draw(3, 4, seed=6)
-    found, delta = ig.attribute(X, three, 1, n_steps=40, return_convergence_delta=True)
+    found, delta = ig.attribute(X, pyig.several(three), 1, n_steps=40, return_convergence_delta=True)
     assert float(delta.abs().max()) < 1e-5
     agree(found, sum(ig.attribute(X, row[None], 1, n_steps=40) for row in three) / 3)
+    for module in (face, captum):  # which of them a row goes with, nobody has said
+        with pytest.raises(AssertionError):
+            module.IntegratedGradients(smooth()).attribute(X, three, 1)
+        with pytest.raises(AssertionError):
+            module.NoiseTunnel(module.IntegratedGradients(smooth())).attribute(X, baselines=three, target=1)
     numpy, gap = ig.attribute(X.numpy(), target=1, return_convergence_delta=True)
     assert isinstance(numpy, np.ndarray)
     assert float(gap.abs().max()) < 1e-5

@@ -130,6 +130,30 @@ def test_nodes_of_a_graph_are_explained_together(target: Any) -> None:
         captum.IntegratedGradients(nodes).attribute(X, B, target, EDGES)
 
 
+def test_a_sample_without_a_batch_axis() -> None:
+    model, one = smooth(), seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)))
+    image = seeded(lambda: nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(-3), nn.Linear(12, 3)))
+    for call in (
+        lambda: face.IntegratedGradients(model).attribute(X[0], B[0]),
+        lambda: face.IntegratedGradients(model).attribute(X[0], B[0], 1),
+        lambda: face.Saliency(model).attribute(X[0], 1),
+        lambda: face.IntegratedGradients(image).attribute(draw(2, 4, 4), target=1),
+        lambda: face.IntegratedGradients(lambda x, mask: model(x * mask)).attribute(X[0], None, 1, torch.ones(4)),
+    ):
+        with pytest.raises(ModelError, match=r"one sample, give it a batch axis: x\[None\]"):  # not the sum of classes
+            call()
+    found = face.IntegratedGradients(one).attribute(X[0], B[0])
+    agree(found[None], captum.IntegratedGradients(one).attribute(X[:1], B[:1]))
+
+
+def test_a_model_that_reshapes_its_batch() -> None:
+    found = [
+        module.IntegratedGradients(lambda x: torch.tanh(x).reshape(-1, 2)).attribute(X, B, 1)
+        for module in (face, captum)
+    ]
+    agree(*found)
+
+
 def test_what_is_made_of_a_graph_draw_by_draw() -> None:
     fixed = lambda x: nodes(x, EDGES)  # noqa: E731
     for size in (None, 4):
@@ -253,6 +277,9 @@ def test_half_precision(dtype: torch.dtype) -> None:
     assert face.Saliency(model).attribute(x, 1).dtype == dtype
     assert face.LayerConductance(model, model[1]).attribute(x, start, 1).dtype == torch.float32
     assert face.GradientShap(model).attribute(x, start, stdevs=0.1, target=1).dtype == dtype
+    for quirks in (None, "captum"):
+        tunnel = face.NoiseTunnel(face.Saliency(model), quirks=quirks)
+        assert tunnel.attribute(x, target=1, stdevs=0.1).dtype == dtype
 
 
 def test_token_ids_need_a_layer() -> None:
@@ -279,6 +306,8 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"target": 1, "n_steps": "many"}, InputError, "auto"),
     ({"target": 1, "internal_batch_size": 0}, InputError, "internal_batch_size="),
     ({"target": 1, "baselines": torch.zeros(3, 3)}, InputError, "baseline"),
+    ({"target": 1, "baselines": torch.zeros(3, 4)}, InputError, r"got \(3, 4\).*pyig\.several"),
+    ({"target": 1, "baselines": (torch.zeros(8, 4),)}, InputError, r"of shape \(7, 4\), \(1, 4\) or \(4,\)"),
 ]
 
 

@@ -177,7 +177,7 @@ def test_conductance_through_fused_attention() -> None:
     torch.testing.assert_close(ours, many.detach(), rtol=0, atol=1e-4)
 
 
-SELECTORS: list[Any] = [2, (3,), -1, (slice(1, 3),), lambda values: values[:, 0] * values[:, 1]]
+SELECTORS: list[Any] = [2, (3,), [3], -1, (slice(1, 3),), lambda values: values[:, 0] * values[:, 1]]
 
 
 @pytest.mark.parametrize("to_inputs", [False, True])

@@ -11,6 +11,7 @@ import torch
 
 from pyig.backends.torch import TorchBackend
 from pyig.calling import select_output, static
+from pyig.compat.rows import check_rows
 from pyig.errors import InputError, InputTypeError, RowsError
 from pyig.targets import Target, parse
 
@@ -39,16 +40,29 @@ class Positional:
 
 @dataclass(frozen=True)
 class Whole:
-    """A model whose rows depend on each other, with all of its rows as one sample: F is the sum over its outputs."""
+    """A model whose rows depend on each other, with all of its rows as one sample: F is the sum over its outputs.
+
+    Attributes
+    ----------
+    tied : bool
+        Whether an argument could tie the rows together.
+    """
 
     model: Callable[..., Any]
     target: Any
     output: Any
+    tied: bool
 
     def __call__(self, *inputs: torch.Tensor, **rowwise: torch.Tensor) -> torch.Tensor:
         """Call the model on a single sample."""
         raw = self.model(*(leaf[0] for leaf in inputs), **{name: value[0] for name, value in rowwise.items()})
         outputs: torch.Tensor = select_output(raw, self.output, _Torch)  # type: ignore[arg-type]
+        rows = inputs[0].shape[1]
+        if not self.tied and outputs.ndim == 1 and len(outputs) not in (1, rows):  # classes, which are not to be added
+            raise RowsError(
+                f"expected one output row per input row ({rows}); got outputs of shape {tuple(outputs.shape)}. If the "
+                f"input of shape {tuple(inputs[0].shape[1:])} is one sample, give it a batch axis: x[None]"
+            )
         return picked(outputs, self.target).sum()[None]
 
 
@@ -101,7 +115,7 @@ class Call:
         whole = tuple(leaf[None] for leaf in self.leaves)
         return replace(
             self,
-            model=Whole(self.model, self.target, self.output),
+            model=Whole(self.model, self.target, self.output, self._tied()),
             x=whole if isinstance(self.x, (tuple, list)) else whole[0],
             baselines=baselines,
             target=None,
@@ -112,8 +126,7 @@ class Call:
 
     def mixes_rows(self) -> bool:
         """Tell whether the answer for a row depends on the other rows, where an argument could make it so."""
-        others = self.model.others if isinstance(self.model, Positional) else ()
-        if self.samples < 2 or all(isinstance(other, _PLAIN) for other in others):
+        if self.samples < 2 or not self._tied():
             return False
         count = min(self.samples, _LOOK)  # all rows of a graph are needed to run it; of a long table, a part will do
         half = -(-count // 2)
@@ -147,6 +160,10 @@ class Call:
         raw = self.model(*leaves, **self.kwargs)
         found: torch.Tensor = select_output(raw, self.output, _Torch)  # type: ignore[arg-type]
         return found
+
+    def _tied(self) -> bool:
+        others = self.model.others if isinstance(self.model, Positional) else ()
+        return not all(isinstance(other, _PLAIN) for other in others)
 
     def _first(self, rows: int) -> torch.Tensor:
         part = replace(self, kwargs={name: value[:rows] for name, value in self.kwargs.items()})
@@ -250,7 +267,8 @@ def _samples(leaves: Sequence[Any]) -> int:
 def _baselines(baselines: Any, x: Any) -> Any:
     lone = not isinstance(x, (tuple, list, dict))
     if lone and isinstance(baselines, (tuple, list)) and len(baselines) == 1:
-        return baselines[0]
+        baselines = baselines[0]
+    check_rows(baselines, x)
     return baselines
 
 

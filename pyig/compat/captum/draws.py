@@ -120,7 +120,7 @@ class Draws:
     def _as_captum(self, place: int, leaf: torch.Tensor, draws: int) -> torch.Tensor:
         deviation = float(self._deviations[self._inputs.floating.index(place)].reshape(-1)[0])
         spread = torch.full((leaf.shape[0] * draws, *leaf.shape[1:]), deviation, device=leaf.device)
-        return leaf.repeat_interleave(draws, dim=0) + torch.normal(0, spread)
+        return leaf.repeat_interleave(draws, dim=0) + torch.normal(0, spread).to(leaf.dtype)
 
 
 class Tally:

@@ -75,7 +75,8 @@ class IntegratedGradients(GradientAttribution):
         inputs : tensor or tuple of tensor
             Batch axis first. Whole numbers become floats. Inputs that require a gradient are not touched.
         baselines : None, number, tensor, or tuple of them
-            Where the path starts; None is zero. Also what `pyig.IntegratedGradients` takes.
+            Where the path starts; None is zero. Also what `pyig.IntegratedGradients` takes, several in one tensor only
+            as `pyig.several`.
         target : int, tuple, tensor, list, or None
             Which output, as in Captum; also numpy's whole numbers. None where there is only one.
         additional_forward_args : object or tuple

@@ -121,6 +121,7 @@ def _selected(selector: Any) -> Selector:
         return selector, Target("single")
     if isinstance(selector, (int, np.integer)) and not isinstance(selector, bool):
         return None, int(selector)
+    selector = tuple(selector) if isinstance(selector, list) else selector
     if not isinstance(selector, tuple) or not all(isinstance(part, (int, np.integer, slice)) for part in selector):
         raise InputTypeError(
             "expected neuron_selector as a whole number, a tuple of them and of slices, or a function; "

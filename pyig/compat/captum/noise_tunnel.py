@@ -12,6 +12,7 @@ from pyig.compat.captum.attribution import Attribution
 from pyig.compat.captum.draws import Chunk, Draws, Tally, taken
 from pyig.compat.captum.errors import entry, translated
 from pyig.compat.captum.quirks import check_quirks
+from pyig.compat.rows import check_rows
 from pyig.errors import InputError, InputTypeError, unknown
 
 KINDS = ("smoothgrad", "smoothgrad_sq", "vargrad")
@@ -99,6 +100,10 @@ class NoiseTunnel(Attribution):
         additional = kwargs.get("additional_forward_args") if known else None
         output = getattr(self.attribution_method, "output", None)
         call = read_call(self.forward_func, inputs, None, target, additional, output)
+        if not draw_baseline_from_distrib:
+            check_rows(
+                kwargs.get("baselines"), call.x, "draw_baseline_from_distrib=True, or baselines=pyig.several(...)"
+            )
         draws = Draws(call, nt_samples, nt_samples_batch_size, stdevs, rng, self._quirks is not None)
         with_delta = bool(kwargs.get("return_convergence_delta")) and self.is_delta_supported
         if kwargs.get("return_convergence_delta") and not self.is_delta_supported:
