@@ -50,6 +50,42 @@ def test_tunnels_around_every_method(method: str) -> None:
         agree(*found)
 
 
+@quiet
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["IntegratedGradients", "LayerIntegratedGradients", "Saliency", "InputXGradient"])
+def test_a_tunnel_of_captum_takes_our_methods(method: str, kind: str) -> None:
+    model, found = smooth(), []
+    layer = (model[1],) if method.startswith("Layer") else ()
+    integral = method.endswith("IntegratedGradients")
+    options = {"baselines": B, "return_convergence_delta": True, "n_steps": 20} if integral else {}
+    for size in (None, 3):
+        for inside in (face, captum):
+            seed()
+            tunnel = captum.NoiseTunnel(getattr(inside, method)(model, *layer))
+            assert tunnel.has_convergence_delta() == integral
+            maps = tunnel.attribute(
+                X, kind, nt_samples=4, nt_samples_batch_size=size, stdevs=0.1, target=EACH, **options
+            )
+            found.append([part.detach() for part in (maps if integral else (maps,))])
+    agree(found[0], found[1])
+    agree(found[2], found[3])
+
+
+@pytest.mark.parametrize("outer", [face, captum])
+def test_tunnels_of_both_give_the_same_of_both(outer: Any) -> None:
+    found = []
+    for inside in (face, captum):
+        seed()
+        tunnel = outer.NoiseTunnel(inside.IntegratedGradients(scaled))
+        found.append(
+            tunnel.attribute(
+                (X, B), nt_samples=4, stdevs=(0.1, 0.3), baselines=(0, B[:1]),
+                additional_forward_args=(draw(7, 2, seed=3), 2.0), return_convergence_delta=True,
+            )
+        )  # fmt: skip
+    agree([part.detach() for part in [*found[0][0], found[0][1]]], [*found[1][0], found[1][1]])
+
+
 def test_tunnels_of_several_inputs_with_deltas() -> None:
     extra = draw(7, 2, seed=3)
     found = []

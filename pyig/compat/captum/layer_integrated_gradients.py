@@ -9,6 +9,7 @@ from pyig.compat.captum.arguments import grad_options, read_call
 from pyig.compat.captum.attribution import LayerAttribution
 from pyig.compat.captum.errors import entry, translated
 from pyig.compat.captum.integrals import Integrator, alone
+from pyig.compat.captum.integrated_gradients import IntegratedGradients
 from pyig.compat.captum.quirks import check_quirks
 
 
@@ -112,6 +113,11 @@ class LayerIntegratedGradients(LayerAttribution):
         if not return_convergence_delta:
             return found
         return found, self.compute_convergence_delta(found, baselines, inputs, target, additional_forward_args)
+
+    @property
+    def ig(self) -> IntegratedGradients:
+        """The method for the inputs of the same model, where Captum keeps one."""
+        return IntegratedGradients(self.forward_func, self._multiply_by_inputs, quirks=self._quirks, output=self.output)
 
     def has_convergence_delta(self) -> bool:
         """Tell that there is a delta."""
