@@ -16,6 +16,7 @@ from shells import ip as ip
 from shells import spy as spy
 
 from pyig.explanation import Explanation
+from pyig.jupyter.origin import origin_of
 
 # --- the words of the line ---------------------------------------------------------------------------------------
 
@@ -49,6 +50,14 @@ def test_options_reach_the_engine(ip: InteractiveShell, spy: type[Spy], line: st
     assert call.pop("model") is linear
     assert call.pop("x") is ip.user_ns["x"]
     assert call == expected
+
+
+def test_float64_is_asked_of_a_copy(ip: InteractiveShell) -> None:
+    ip.user_ns["x"] = np.ones((1, 3), np.float32)
+    e = ip.run_line_magic("ig_explain", "net x --float64 -q")
+    assert e.attributions.dtype == np.float64
+    assert ip.run_line_magic("ig_explain", "net x -q").attributions.dtype == np.float32
+    assert origin_of(e).code().startswith("pyig.IntegratedGradients(net).in_float64().explain(x")  # type: ignore[union-attr]
 
 
 def test_an_array_as_baseline(ip: InteractiveShell, spy: type[Spy]) -> None:

@@ -223,6 +223,33 @@ def test_the_code_gives_the_same_result() -> None:
     np.testing.assert_array_equal(again.attributions, w.explanation.attributions)
 
 
+def test_float64_is_asked_of_a_copy_and_can_be_taken_back() -> None:
+    x = X[:1].astype(np.float32)
+    w = made(x, n_steps=12)
+    assert w.explanation.attributions.dtype == np.float32
+    ask(w, type="explain", options={"float64": True})
+    assert w.explanation.attributions.dtype == np.float64
+    assert w.spec["changed"] == "float64 on"
+    again = eval(w.spec["code"].replace("pyig.IntegratedGradients(net)", "IG"), {"IG": IG, "x": x})
+    np.testing.assert_array_equal(again.attributions, w.explanation.attributions)
+    ask(w, type="explain", options={"target": "0"})  # it stays, whatever else changes
+    assert w.explanation.attributions.dtype == np.float64
+    assert len(w.spec["runs"]) == 1
+    ask(w, type="explain", options={"float64": None})
+    assert w.explanation.attributions.dtype == np.float32
+    assert [run["evals"] for run in w.spec["runs"]] == [12, 12]  # one question, asked with more digits and with fewer
+
+
+def test_float64_that_cannot_be_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = made(X[:1])
+    monkeypatch.setattr(type(IG.backend_for(X)), "name", "jax")
+    before = w.explanation
+    ask(w, type="explain", options={"float64": True})
+    assert "jax_enable_x64" in w.last("error")["text"]
+    assert w.last("live")["live"]["options"]["float64"] is None  # the box is set back
+    assert w.explanation is before
+
+
 # --- the thread --------------------------------------------------------------------------------------------------
 
 

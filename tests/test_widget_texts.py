@@ -63,6 +63,16 @@ def test_other_targets_and_baselines(explained: TextExplanation) -> None:
     np.testing.assert_allclose(w.explanation.baseline_values, wanted.baseline_values, atol=1e-5)
 
 
+def test_a_text_in_float64(explained: TextExplanation) -> None:
+    w = live(explained)
+    ask(w, type="explain", options={"float64": True}, n=1)
+    assert w.last("error")["text"] == ""
+    np.testing.assert_allclose(w.explanation.values, explained.values[1:], atol=1e-4)
+    assert abs(float(w.explanation.deltas[0])) < 1e-2
+    assert w.spec["code"].startswith("pyig.explain_text(copy.deepcopy(model).double(), 'a dull film'")
+    assert "float64" not in w.spec["code"]
+
+
 def test_what_the_origin_says(explained: TextExplanation) -> None:
     pieces = pieces_of(explained)
     origin = origin_of(pieces)

@@ -38,7 +38,7 @@ from pyig.jupyter.arguments import Scope, read_names, read_steps, unquote
 from pyig.jupyter.complete import Completion
 from pyig.jupyter.config import SHOWS, Config
 from pyig.jupyter.display import display_live, display_widget, live
-from pyig.jupyter.origin import Origin, remember
+from pyig.jupyter.origin import FLOAT64, Origin, remember
 from pyig.views import VIEWS, show
 
 
@@ -63,6 +63,7 @@ class IgMagics(Magics):
     @argument("-n", "--steps", help="gradients per sample, or auto")
     @argument("--tol", type=float, help="relative error that counts as converged, for example 0.01")
     @argument("-m", "--method", help="quadrature rule, for example gausslegendre")
+    @argument("--float64", action="store_true", help="explain a copy of the model in float64")
     @argument("--layer", help="attribute to this layer: expression or name")
     @argument("--names", help="names of the features: a list, or words with commas between")
     @argument("--text", action="store_true", help="INPUT is a text, or several; the cell's body is one as it stands")
@@ -121,6 +122,8 @@ class IgMagics(Magics):
 
         if args.tokenizer is None:
             raise UsageError("--text: expected --tokenizer EXPR, the tokenizer of the model")
+        if args.float64:
+            raise UsageError("--text: expected no --float64; the box of the widget asks a text in float64")
         text = scope.evaluate(args.words[1], "INPUT") if cell is None else cell.strip()
         options = _options(args, scope)
         options.pop("feature_names", None)
@@ -271,6 +274,8 @@ def _options(args: argparse.Namespace, scope: Scope) -> dict[str, Any]:
     if args.layer is not None:
         layer = scope.evaluate_or_word(args.layer, "--layer")
         given["layer"] = str(layer) if isinstance(layer, int) else layer  # modules in a row are named "0", "1", ...
+    if args.float64:
+        given[FLOAT64] = True
     if args.names is not None:
         given["feature_names"] = read_names(scope, args.names)
     if args.steps is not None and read_steps(args.steps) is not None:
@@ -284,14 +289,18 @@ def _explain(model: Any, x: Any, options: dict[str, Any], words: dict[str, str])
     if getattr(x, "ndim", None) == 1 and hasattr(x, "to_frame"):
         x = x.to_frame().T  # a row of a DataFrame: one sample with its names
     explainer = IntegratedGradients(model)
+
+    def ask(leaves: Any) -> Explanation:
+        return Origin(explainer, leaves, options).explain()
+
     try:
-        explanation = explainer.explain(x, **options)
+        explanation = ask(x)
     except Exception as refused:
         if isinstance(refused, PyigError) and not isinstance(refused, ModelError):
             raise  # about an option, which another axis would not mend
         try:
             one = tree.tree_map(lambda leaf: leaf[None], x)
-            explanation = explainer.explain(one, **options)
+            explanation = ask(one)
         except Exception:
             raise refused from None
         notes = [*explanation.meta.get("notes", []), "the input was taken as one sample: a batch axis was added"]

@@ -20,6 +20,7 @@ from pyig.quadrature import rule_names
 METHODS = ("auto", "adaptive", "exact", "expected")
 MOST_LAYERS = 300
 GIVEN = "as given"  # a baseline that is an array or a function
+FLOAT64 = "float64"  # an option of an origin alone: which explainer is asked
 Edit = tuple[int, Any]  # a scalar feature of a sample, and its new value
 
 
@@ -34,7 +35,7 @@ class Origin:
     x : structure of arrays
         The input, batch axis first.
     options : dict
-        Keyword arguments of `explain`, as they were given.
+        Keyword arguments of `explain`, as they were given; ``float64`` besides, which asks a copy of the model.
     words : dict of str to str
         How the user wrote ``"model"``, ``"input"`` and options, for "copy as Python".
     edit_text : callable, optional
@@ -49,7 +50,9 @@ class Origin:
 
     def explain(self, **more: Any) -> Explanation:
         """Explain again."""
-        return self.explainer.explain(self.x, **{**self.options, **more})
+        options = {**self.options, **more}
+        explainer = self.explainer.in_float64() if options.pop(FLOAT64, False) else self.explainer
+        return explainer.explain(self.x, **options)
 
     def with_options(self, changes: Mapping[str, Any], output_names: Sequence[str] | None = None) -> Origin:
         """Change options by what was typed or chosen; None and empty words leave an option out."""
@@ -107,10 +110,13 @@ class Origin:
     def code(self) -> str:
         """Return the Python that gives this result, as far as it can be written."""
         parts = [self.words.get("input", "x")]
+        wide = ".in_float64()" if self.options.get(FLOAT64) else ""
         for name, value in self.options.items():
+            if name == FLOAT64:
+                continue
             word = self.words.get(name)
             parts.append(f"{name}={word if word is not None else _literal(value, name)}")
-        return f"pyig.IntegratedGradients({self.words.get('model', 'model')}).explain({', '.join(parts)})"
+        return f"pyig.IntegratedGradients({self.words.get('model', 'model')}){wide}.explain({', '.join(parts)})"
 
     def shown(self) -> dict[str, str | None]:
         """Return the options as controls show them."""
@@ -124,6 +130,7 @@ class Origin:
             "n_steps": _label(options.get("n_steps")),
             "rtol": _label(options.get("rtol")),
             "layer": _label(options.get("layer")),
+            FLOAT64: "on" if options.get(FLOAT64) else None,
         }
 
     def choices(self, output_names: Sequence[str] | None) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from pyig.errors import InputError
 from pyig.explanation import Explanation
 from pyig.jupyter.display import display_live
-from pyig.jupyter.origin import GIVEN, METHODS, Edit, Origin, layer_names, remember
+from pyig.jupyter.origin import FLOAT64, GIVEN, METHODS, Edit, Origin, layer_names, remember
 from pyig.jupyter.widget import ExplanationWidget
 from pyig.quadrature import rule_names
 from pyig.text import TextExplanation
@@ -25,6 +25,10 @@ class Asked:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.model = request.explainer.model
+
+    def in_float64(self) -> Asked:
+        """Ask a copy of the model in float64."""
+        return Asked(replace(self.request, explainer=self.request.explainer.in_float64()))
 
     def explain(self, texts: Sequence[str], **options: Any) -> Explanation:
         """Explain texts as the request does, with other options."""
@@ -62,8 +66,10 @@ class TextOrigin(Origin):
         """Return the Python that gives this result."""
         text = self.x[0] if len(self.x) == 1 else list(self.x)
         given = {"baseline" if name == "baselines" else name: value for name, value in self.options.items()}
+        wide, model = given.pop(FLOAT64, False), self.words.get("model", "model")
         parts = [f"{name}={value!r}" for name, value in given.items() if isinstance(value, (str, int, float, list))]
-        return f"pyig.explain_text({', '.join([self.words.get('model', 'model'), repr(text), 'tokenizer', *parts])})"
+        asked = f"copy.deepcopy({model}).double()" if wide else model
+        return f"pyig.explain_text({', '.join([asked, repr(text), 'tokenizer', *parts])})"
 
     def shown(self) -> dict[str, str | None]:
         """Return the options as controls show them."""

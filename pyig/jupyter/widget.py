@@ -24,8 +24,8 @@ from pyig.views.payload import payload
 
 CALL = 0.2  # seconds of one model call
 LEAST_ROWS, MOST_ROWS = 8, 4096
-UNSET = {"n_steps": "auto", "rtol": "0.01"}
-ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence")  # change how well, not what
+UNSET = {"n_steps": "auto", "rtol": "0.01", "float64": "off"}
+ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence", "float64")  # change how well, not what
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,7 +95,7 @@ def test_a_text(server: Server, page: Any) -> None:
     widget.locator(".word").first.focus()
     for _ in range(2):
         page.keyboard.press("ArrowRight")
-    assert widget.locator(".text .readout").inner_text() == "film: +0.200"
+    assert widget.locator(".text .readout").inner_text() == "film: +0.200, baseline [PAD]"
     assert page.evaluate("document.querySelectorAll('.jp-Notebook b').length") == page.evaluate(
         "document.querySelectorAll('.jp-Notebook .pyig > p > b').length + document.querySelectorAll('.head b').length"
     )

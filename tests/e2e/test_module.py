@@ -124,7 +124,7 @@ def test_controls_of_pictures_need_no_kernel(page: Any) -> None:
     seen.add(pixels(page))
     assert len(seen) == 6  # back to the overlay is the first again
     page.get_by_role("radio", name="side by side").click()
-    assert page.locator(".main .pictures canvas").count() == 3
+    assert page.locator(".main .pictures canvas:not(.start)").count() == 3
     page.wait_for_timeout(250)
     bridge.pump()
     assert {m["type"] for m in bridge.heard} <= {"hello", "view"}
@@ -182,7 +182,8 @@ def test_words_say_their_values_twice(page: Any) -> None:
     assert styles[1:] == ["solid", "dotted"]
     spans.nth(0).focus()
     page.keyboard.press("ArrowRight")
-    assert page.locator(".text .readout").inner_text() == "film: +0.200"
+    assert page.locator(".text .readout").inner_text() == "film: +0.200, baseline [PAD]"
+    assert page.locator(".text > .legend").inner_text() == "baseline: [PAD] in the place of every word"
     page.get_by_label("values").check()
     assert "+0.200" in page.locator(".words").inner_text()
 

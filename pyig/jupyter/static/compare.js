@@ -1,7 +1,7 @@
 // Two explanations on one scale: side by side, or the difference B - A.
 import { h, put, choice, signed, general, scaleOf, colourOf, rgb, cell } from "./core.js";
 import { channel, kept, paint, pictures, legend } from "./image.js";
-import { wordSpan, pieces } from "./text.js";
+import { wordSpan, pieces, stepSums, stepBars } from "./text.js";
 
 const largest = (...lists) => lists.reduce((m, list) => list.reduce((n, v) => (Number.isFinite(v) ? Math.max(n, Math.abs(v)) : n), m), 0);
 
@@ -24,7 +24,7 @@ function images(app, A, B, t) {
   const scale = scaleOf([...kept(one.data, "signed"), ...kept(two.data, "signed")], ui.clip);
   const change = { data: two.data.map((v, i) => v - one.data[i]), shape: one.shape }, row = h("div", { class: "pictures" });
   Promise.all([pictures(A.path, t), pictures(B.path, t)]).then(([first, second]) => {
-    const parts = ui.pair === "difference" ? [["B - A", change, second, "heat"]] : [["A", one, first, ui.mode], ["B", two, second, ui.mode], ["B - A", change, second, "heat"]];
+    const parts = app.ui.pair === "difference" ? [["B - A", change, second, "heat"]] : [["A", one, first, ui.mode], ["B", two, second, ui.mode], ["B - A", change, second, "heat"]];
     for (const [name, heat, shown, mode] of parts) {
       const canvas = h("canvas", { role: "img", "aria-label": `attributions of ${name}` });
       paint(canvas, mode === "side by side" ? "overlay" : mode, heat, scale, ui, shown);
@@ -73,13 +73,21 @@ function texts(app, A, B, t) {
   return h("div", {}, h("h4", {}, "A"), line(a, 0, A), h("h4", {}, "B"), line(b, 1, B));
 }
 
+function series(app, A, B, t) {
+  const shapes = [A, B].map((side) => side.spec.tabs[t].shape), [a, b] = [A, B].map((side, k) => [...stepSums(side.path.arrays[`${t}.phi`].data, shapes[k])]);
+  if (a.length !== b.length) return h("p", {}, `series of different length: ${a.length} and ${b.length} steps`);
+  const change = b.map((v, s) => v - a[s]), most = largest(a, b, change) || 1;
+  const parts = [["A", a], ["B", b], ["B - A", change]].filter(([name]) => app.ui.pair !== "difference" || name === "B - A");
+  return h("div", { class: "pictures" }, parts.map(([name, sums]) => h("figure", {}, h("figcaption", {}, `${name}: each step, summed over its channels`), stepBars(sums, most, app.ui.image.palette, `attributions of ${name}`))));
+}
+
 export function comparison(app, A, B) {
   const body = h("div"), same = A.spec.tabs.map((tab, t) => t).filter((t) => B.spec.tabs[t] && B.spec.tabs[t].kind === A.spec.tabs[t].kind);
   const change = (value) => { app.ui.pair = value; app.keep(); draw(); };
   const name = (key, side) => h("p", {}, h("b", {}, key), " ", side.label, `: ${side.path.equation}; ${side.path.state}`);
   function draw() {
-    const kinds = { image: images, table: tables, text: texts };
-    put(body, ...(same.length ? same.map((t) => (kinds[A.spec.tabs[t].kind] ? kinds[A.spec.tabs[t].kind](app, A, B, t) : h("p", {}, `${A.spec.tabs[t].kind}: not compared`)))
+    const kinds = { image: images, table: tables, text: texts, series };
+    put(body, ...(same.length ? same.map((t) => kinds[A.spec.tabs[t].kind](app, A, B, t))
       : [h("p", {}, "The two have no input of one kind in common.")]));
   }
   draw();

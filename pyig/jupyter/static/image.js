@@ -80,6 +80,18 @@ export function paint(canvas, mode, heat, scale, ui, shown, a = 1) {
   context.putImageData(image, 0, 0);
 }
 
+// Where the path starts, small, beside what is explained.
+function startPicture(canvas, tab, shown) {
+  const [rows, columns] = tab.layout === "chw" ? tab.shape.slice(1) : tab.shape, zoom = 96 / Math.max(rows, columns);
+  paint(canvas, "input", { data: [], shape: [shown.now.h, shown.now.w] }, 0, {}, shown, 0);
+  canvas.style.setProperty("width", `${Math.round(columns * zoom)}px`);
+  canvas.style.setProperty("aspect-ratio", `${columns} / ${rows}`);
+}
+function startName(app) {
+  const count = Number(new Map(app.spec.how).get("n_baselines") || 1);
+  return count > 1 ? `baseline, mean of ${count}` : "baseline";
+}
+
 export function legend(scale, ui, share) {
   const withSign = ui.sign === "signed", colours = palette(ui.palette, withSign);
   const strip = h("canvas", { class: "strip", width: 255, height: 1, "aria-hidden": "true" });
@@ -121,6 +133,7 @@ export function imageView(app, tab, t) {
   const ui = app.ui.image, path = () => app.path(), body = h("div", { class: "pictures" }), notes = h("div");
   const side = h("div", { class: "regions" }), readout = h("output", { class: "readout num", role: "status", "aria-live": "polite" });
   const shape = tab.layout === "chw" ? tab.shape.slice(1) : tab.shape.slice(0, 2), mixed = tab.layout !== "hw";
+  const start = h("canvas", { class: "start", role: "img", "aria-label": "the baseline picture" });
   let cursor = [Math.floor(shape[0] / 2), Math.floor(shape[1] / 2)], pinned = null, frames = [];
   const changed = (key) => (value) => { ui[key] = value; app.keep(); draw(); };
   const count = mixed ? tab.shape[tab.layout === "chw" ? 0 : 2] : 1;
@@ -186,7 +199,7 @@ export function imageView(app, tab, t) {
   function listRegions(heat) {
     const grid = regions(heat, shape), top = grid.rows.slice(0, LISTED), rest = grid.rows.slice(LISTED).reduce((s, r) => s + r.sum, 0);
     const figures = signed([...top.map((r) => r.sum), rest]), most = Math.abs(top[0].sum) || 1;
-    put(side, h("h4", {}, "strongest regions"), h("ol", {}, top.map((r, n) => h("li", { tabindex: 0,
+    put(side, h("h4", {}, `strongest of ${grid.down} x ${grid.across} regions`), h("ol", {}, top.map((r, n) => h("li", { tabindex: 0,
       "aria-label": `rows ${Math.round((r.row * shape[0]) / grid.down)} on, columns ${Math.round((r.column * shape[1]) / grid.across)} on: ${figures[n]}`,
       on: { pointerenter: () => outline(r, grid), pointerleave: () => outline(null), focus: () => outline(r, grid), blur: () => outline(null) } },
       h("span", { class: "num" }, `${r.row},${r.column}`), h("span", { class: "num amount" }, figures[n]),
@@ -202,8 +215,9 @@ export function imageView(app, tab, t) {
     const modes = ui.mode === "side by side" ? ["input", "heat", "overlay"] : [ui.mode];
     if (frames.length !== modes.length) {
       frames = modes.map((mode) => frame(modes.length > 1 ? (mode === "heat" ? "attributions" : mode) : null));
-      put(body, ...frames.map((f) => f.figure));
+      put(body, ...frames.map((f) => f.figure), h("figure", {}, h("div", { class: "stage" }, start), h("figcaption", {}, startName(app))));
     }
+    startPicture(start, tab, ready);
     const wide = modes.length > 1 ? 224 : 336, zoom = wide / Math.max(shape[0], shape[1]), text = summary(heat);
     frames.forEach((f, n) => {
       paint(f.canvas, modes[n], shown, scale, ui, ready, app.ui.at);

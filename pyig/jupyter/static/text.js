@@ -20,6 +20,9 @@ export function pieces(tokens, phi, merge, hide) {
   return out;
 }
 
+// The tokens that the path starts from, in the place of a word.
+const startOf = (word, starts) => [...new Set(word.places.map((i) => starts[i]))].filter(Boolean).join(" ");
+
 export function wordSpan(word, largest, figure, names, values) {
   const strength = largest > 0 && Number.isFinite(word.phi) ? word.phi / largest : 0, faint = Math.abs(strength) < 0.02;
   const c = colourOf(Math.sign(strength) * Math.abs(strength) ** 0.8 * 0.85, names);
@@ -38,6 +41,7 @@ export function textView(app, tab, t) {
   const readout = h("output", { class: "readout num", role: "status", "aria-live": "polite" }), changed = (key) => (e) => { ui[key] = e.target.checked; app.keep(); draw(); };
   const box = (label, key) => h("label", { class: "field" }, h("input", { type: "checkbox", checked: ui[key], on: { change: changed(key) } }), label);
   const controls = h("div", { class: "controls" }, box("values", "values"), box("merge pieces", "merge"), box("hide specials", "hide"));
+  const start = h("p", { class: "legend" });
   // Editing a text needs its tokenizer: shown where the kernel offers one for this leaf.
   const offered = app.canEdit() && (app.live().texts || []).includes(tab.name);
   const edit = offered && h("textarea", { rows: 2, "aria-label": "text to explain instead" });
@@ -49,6 +53,8 @@ export function textView(app, tab, t) {
   }
   function draw() {
     const list = words(), figures = signed(list.map((w) => w.phi)), largest = Math.max(...list.map((w) => Math.abs(w.phi) || 0), 0);
+    const starts = app.path().words[t].x0 || [], from = list.map((w) => startOf(w, starts));
+    const tell = (n) => (readout.textContent = `${list[n].text}: ${figures[n]}${from[n] ? `, baseline ${from[n]}` : ""}`);
     const spans = list.map((word, n) => wordSpan(word, largest, figures[n], app.ui.image.palette, ui.values));
     const go = (n) => {
       const next = Math.max(0, Math.min(spans.length - 1, n));
@@ -57,8 +63,8 @@ export function textView(app, tab, t) {
     };
     spans.forEach((span, n) => {
       span.tabIndex = n ? -1 : 0;
-      span.addEventListener("focus", () => (readout.textContent = `${list[n].text}: ${figures[n]}`));
-      span.addEventListener("pointerenter", () => (readout.textContent = `${list[n].text}: ${figures[n]}`));
+      span.addEventListener("focus", () => tell(n));
+      span.addEventListener("pointerenter", () => tell(n));
       span.addEventListener("keydown", (event) => {
         const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home: -1e6, End: 1e6 }[event.key];
         if (!step) return;
@@ -67,10 +73,23 @@ export function textView(app, tab, t) {
       });
     });
     put(body, ...spans.flatMap((s) => [s, " "]));
+    const all = new Set(from), [one] = all;
+    put(start, all.size === 1 && one ? ["baseline: ", h("bdi", {}, one), " in the place of every word"] : all.size > 1 && "baseline: said with each word");
   }
   draw();
-  return { node: h("div", { class: "text" }, controls, body, readout, form), draw,
+  return { node: h("div", { class: "text" }, controls, body, start, readout, form), draw,
     csv: () => [["token", "attribution"], ...words().map((w) => [w.text, w.phi])] };
+}
+
+// Sums over the channels of each step.
+export const stepSums = (phi, [steps, channels]) => Array.from({ length: steps }, (_, s) => phi.slice(s * channels, (s + 1) * channels).reduce((a, b) => a + b, 0));
+
+export function stepBars(sums, largest, names, label, ...more) {
+  const wide = 640, tall = 180, per = wide / sums.length;
+  return h("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${wide} ${tall}`, width: wide, height: tall, role: "img", "aria-label": label },
+    h("path", { d: `M0 ${tall / 2}H${wide}`, stroke: "currentColor", "stroke-opacity": 0.4 }),
+    sums.map((v, s) => h("rect", { x: s * per, width: Math.max(0.5, per - (per > 3 ? 1 : 0)), y: v > 0 ? tall / 2 - (v / largest) * 80 : tall / 2,
+      height: (Math.abs(v) / largest) * 80, fill: rgb(colourOf(v > 0 ? 0.9 : -0.9, names)) })), ...more);
 }
 
 // Steps by channels: the sum of each step as a bar, the values of the strongest channel as a line.
@@ -78,19 +97,15 @@ export function seriesView(app, tab, t) {
   const body = h("div"), readout = h("output", { class: "readout num", role: "status", "aria-live": "polite" }), [steps, channels] = tab.shape;
   let last = null;
   function draw() {
-    const path = app.path(), phi = path.arrays[`${t}.phi`].data, x = path.arrays[`${t}.x`], wide = 640, tall = 180, per = wide / steps;
-    const sums = Array.from({ length: steps }, (_, s) => phi.slice(s * channels, (s + 1) * channels).reduce((a, b) => a + b, 0));
-    const sizes = Array.from({ length: channels }, (_, c) => sums.reduce((a, _v, s) => a + Math.abs(phi[s * channels + c]), 0));
-    const best = sizes.indexOf(Math.max(...sizes)), largest = Math.max(...sums.map(Math.abs)) || 1, figures = signed(sums);
-    const line = x && Array.from({ length: steps }, (_, s) => x.data[s * channels + best]), low = line && Math.min(...line), high = line && Math.max(...line);
-    last = h("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${wide} ${tall}`, width: wide, height: tall, role: "img",
-      "aria-label": `attribution of ${steps} steps, strongest at step ${sums.map(Math.abs).indexOf(largest)}` },
-      h("path", { d: `M0 ${tall / 2}H${wide}`, stroke: "currentColor", "stroke-opacity": 0.4 }),
-      sums.map((v, s) => h("rect", { x: s * per, width: Math.max(0.5, per - (per > 3 ? 1 : 0)), y: v > 0 ? tall / 2 - (v / largest) * 80 : tall / 2,
-        height: (Math.abs(v) / largest) * 80, fill: rgb(colourOf(v > 0 ? 0.9 : -0.9, app.ui.image.palette)) })),
-      line && h("polyline", { points: line.map((v, s) => `${(s + 0.5) * per},${tall - 8 - ((v - low) / (high - low || 1)) * (tall - 16)}`).join(" "), fill: "none", stroke: "currentColor", "stroke-opacity": 0.65, "stroke-width": 1.2 }));
-    const place = slider("step", 0, steps - 1, 0, (s) => (readout.textContent = `step ${s}: attribution ${figures[s]}${line ? `, channel ${best}: ${general(line[s])}` : ""}`), String);
-    put(body, last, h("p", { class: "legend" }, `bars: attribution of a step, summed over ${channels} channels${line ? `; line: channel ${best}, from ${general(low)} to ${general(high)}` : ""}`), place);
+    const path = app.path(), phi = path.arrays[`${t}.phi`].data, sums = stepSums(phi, tab.shape), largest = Math.max(...sums.map(Math.abs)) || 1, figures = signed(sums);
+    const sizes = Array.from({ length: channels }, (_, c) => sums.reduce((a, _v, s) => a + Math.abs(phi[s * channels + c]), 0)), best = sizes.indexOf(Math.max(...sizes));
+    const [line, start] = ["x", "x0"].map((name) => path.arrays[`${t}.${name}`]).map((x) => x && Array.from({ length: steps }, (_, s) => x.data[s * channels + best]));
+    const ends = [...(line || []), ...(start || [])], low = Math.min(...ends), high = Math.max(...ends);
+    const curve = (values, dash) => values && h("polyline", { points: values.map((v, s) => `${((s + 0.5) * 640) / steps},${172 - ((v - low) / (high - low || 1)) * 164}`).join(" "),
+      fill: "none", stroke: "currentColor", "stroke-opacity": 0.65, "stroke-width": 1.2, "stroke-dasharray": dash });
+    last = stepBars(sums, largest, app.ui.image.palette, `attribution of ${steps} steps, strongest at step ${sums.map(Math.abs).indexOf(largest)}`, curve(line, null), curve(start, "4 3"));
+    const place = slider("step", 0, steps - 1, 0, (s) => (readout.textContent = `step ${s}: attribution ${figures[s]}${line ? `, channel ${best}: ${general(line[s])}, baseline ${general(start[s])}` : ""}`), String);
+    put(body, last, h("p", { class: "legend" }, `bars: attribution of a step, summed over ${channels} channels${line ? `; line: channel ${best}, from ${general(low)} to ${general(high)}; dashed: its baseline` : ""}`), place);
   }
   draw();
   return { node: h("div", { class: "series" }, body, readout), draw, svg: () => last.cloneNode(true),

@@ -162,7 +162,8 @@ function render({ model, el }) {
     };
     const pick = (key, label, list) => h("label", { class: "field" }, label, select(label, list.includes(now[key]) ? list : [now[key], ...list], now[key], set(key)));
     put(bar, words("target", "target", live.targets), words("contrast", "against", live.targets), pick("baselines", "baseline", live.baselines),
-      pick("method", "method", live.methods), number("n_steps", "steps", "auto"), number("rtol", "tolerance", "0.01"), live.layers.length > 0 && words("layer", "layer", live.layers));
+      pick("method", "method", live.methods), number("n_steps", "steps", "auto"), number("rtol", "tolerance", "0.01"), live.layers.length > 0 && words("layer", "layer", live.layers),
+      h("label", { class: "field", title: "ask a copy of the model in float64" }, h("input", { type: "checkbox", "aria-label": "float64", checked: now.float64 === "on", on: { change: (e) => set("float64")(e.target.checked || null) } }), "float64"));
     focus();
   }
   // The button stays the same element: one that is replaced under the pointer loses its click.
