@@ -236,6 +236,8 @@ def _advice(outcome: Outcome, options: Options) -> list[str]:
 
 
 def _layer_name(layer: Any) -> str:
+    if isinstance(layer, list):
+        return ", ".join(map(_layer_name, layer))
     return layer if isinstance(layer, str) else str(getattr(layer, "name", None) or type(layer).__qualname__)
 
 

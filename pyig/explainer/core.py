@@ -11,7 +11,9 @@ from pyig.errors import InputError, InputTypeError
 from pyig.explainer.assemble import assemble, check_names, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
+from pyig.explainer.tokens import route
 from pyig.explanation import Explanation
+from pyig.integrate.inputs import read_inputs
 from pyig.rows import row_floats
 
 
@@ -78,13 +80,15 @@ class IntegratedGradients:
         Parameters
         ----------
         x : array, tensor, DataFrame, or list, tuple or dict of them
-            N samples, batch axis first. Integer and boolean arrays are held fixed beside floating ones; where all are
-            whole numbers, the path runs behind the embeddings that take them, and each id gets the sum over its own.
+            N samples, batch axis first. Whole numbers that the model looks up in embeddings move behind these, together
+            with the floats on one path, and each id gets the sum over its own; other integer and boolean arrays are
+            held fixed.
         baselines : None, number, str, callable, array, several, optional
-            Where the path starts. None: zero. A name: ``zero``, ``mean``, ``blur``, ``noise``, ``uniform``,
-            ``max_distance``, ``pad_token``. An array with or without the batch axis; several of them (a list beside
-            one array, an array of M rows, or `pyig.several`) are averaged. `pyig.at_layer` gives one in the space of
-            the layer, such as the zero embedding.
+            Where the path starts. None: zero; for ids the padding that their embedding names, or 0. A name: ``zero``,
+            ``mean``, ``blur``, ``noise``, ``uniform``, ``max_distance``, ``pad_token``. An
+            array with or without the batch axis; several of them (a list beside one array, an array of M rows, or
+            `pyig.several`) are averaged. `pyig.at_layer` gives one in the space of the layer, such as the zero
+            embedding.
         target : int, tuple, array, str or callable, optional
             Which output: a class number, a tuple for outputs of higher rank, one entry per sample, ``"predicted"``
             (the default where there are several), ``"top3"`` for three results per sample, or a function from the
@@ -218,6 +222,19 @@ class IntegratedGradients:
         from pyig.explainer.wide import InFloat64
 
         return InFloat64(self)
+
+    def embeddings(self, x: Any, forward_kwargs: dict[str, Any] | None = None) -> list[Any]:
+        """Return the embedding layers that look up whole numbers of an input, in the order of their calls.
+
+        Parameters
+        ----------
+        x, forward_kwargs
+            As for `explain`, whose paths run behind these layers where no `layer` is given.
+        """
+        backend = self.backend_for(x)
+        with backend.session():
+            found = route(backend, self.model, read_inputs(backend, x, forward_kwargs), self._memory)
+        return [] if found is None else found.layers
 
     def backend_for(self, x: Any) -> Backend:
         """Return the backend that serves the model on such an input.

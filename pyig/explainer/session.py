@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -26,7 +26,6 @@ from pyig.integrate.runner import AnyScheme, Block, Runner
 from pyig.integrate.stages import InputStages, LayerStages
 from pyig.rows import row_floats
 from pyig.structure import split
-from pyig.structure.embedding import EMBEDDINGS
 from pyig.targets import Target, fetched, parse
 
 
@@ -102,22 +101,27 @@ class Session:
             if contrast.top > 1:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
         layer, routed = options.layer, None
-        if layer is None and not inputs.floating and backend.name in EMBEDDINGS:
+        if layer is None and len(inputs.floating) < len(inputs.leaves) and not options.attribute_to_layer_inputs:
             with backend.session():
                 routed = route(backend, self._model, inputs, self._memory)
-            layer = routed and routed.layer
-        positions = range(len(inputs.leaves)) if layer is not None else inputs.floating
+        positions: Sequence[int] = inputs.floating if layer is None else range(len(inputs.leaves))
+        if routed is not None:
+            positions, layer = (*inputs.floating, *routed.places), routed.layers
         # To seed a generator takes as long as to explain a small model; zero baselines need none.
         idle = baselines is None and options.rng is None and not isinstance(scheme, Expected)
         rng = _idle() if idle else options.generator()
         begin = baselines if isinstance(baselines, at_layer) else None
         if begin is not None and layer is None:
             raise InputError("expected baselines=pyig.at_layer(...) only with layer=, or with inputs of token ids")
-        starts = [inputs.leaves] if begin is not None else read_baselines(inputs, baselines, rng, positions)
+        if begin is not None:
+            baselines, positions = None, inputs.floating if routed is not None else ()
+        elif baselines is None and routed is not None:
+            baselines = routed.starts(inputs)
+        starts = read_baselines(inputs, baselines, rng, positions)
         if isinstance(scheme, Expected):
             scheme = scheme.over(len(starts), rng)
         with backend.session():
-            stages = self._stages(inputs, starts, layer, options.attribute_to_layer_inputs, begin)
+            stages = self._stages(inputs, starts, layer, routed, options.attribute_to_layer_inputs, begin)
             moving = [stages.template[i] for i in stages.moving]
             floats, host = max(1, row_floats(moving)), all(backend.on_host(leaf) for leaf in moving)
             sizer = self._sizer(options, floats, host)
@@ -176,12 +180,19 @@ class Session:
         )
 
     def _stages(
-        self, inputs: Inputs, starts: list[list[Tensor]], layer: Any, to_inputs: bool, begin: at_layer | None
+        self,
+        inputs: Inputs,
+        starts: list[list[Tensor]],
+        layer: Any,
+        routed: Routed | None,
+        to_inputs: bool,
+        begin: at_layer | None,
     ) -> InputStages | LayerStages:
         if layer is None:
             return InputStages(self._backend, inputs, starts, self._output)
-        cut = split(self._backend, self._model, layer, to_inputs)
-        return LayerStages(self._backend, inputs, starts, cut, self._output, begin)
+        cut = split(self._backend, self._model, layer, to_inputs) if routed is None else routed.cut(inputs)
+        own = 0 if routed is None else len(routed.floats)
+        return LayerStages(self._backend, inputs, starts, cut, self._output, begin, own)
 
     def _sizer(self, options: Options, floats: int, host: bool) -> Sizer:
         """Return the batch sizes for rows of so many numbers, with what earlier calls have learnt of them."""

@@ -1,81 +1,159 @@
-"""Inputs of token ids: the path runs between their embeddings, and each id gets the sum over its own."""
+"""Inputs that are looked up in tables: the path runs behind them, and each id gets the sum over what it stands for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pyig import tree
-from pyig.contracts import Backend, Tensor
-from pyig.errors import InputError, ModelError
+from pyig.calling import call_spec
+from pyig.contracts import Backend, Ints, Tensor
+from pyig.errors import ModelError
 from pyig.explanation import Explanation
 from pyig.integrate.inputs import Inputs
-from pyig.structure.embedding import find_embeddings
+from pyig.structure.embedding import LookUp, Tables, look_ups, tables
+from pyig.structure.looking_up import LookingUp
 
-_LOOKED_AT = 8  # samples: inputs of one column each are told apart by their values
+_LOOKED_AT = 8  # samples: their values are known to be ids of the model
+_FLAG = 1  # a mask holds no larger number
 
 
 @dataclass(frozen=True)
 class Routed:
-    """Which leaves of the input go through an embedding.
+    """Which entries of the input go through an embedding.
 
     Attributes
     ----------
-    layer : object
-        The embedding layer, or a list of them.
-    places : tuple of int
-        The leaf that each goes with.
+    held : Tables
+    found : tuple of LookUp
+        What moves behind embeddings; ids are numbered over the leaves that are not floats.
+    whole : tuple of int
+        Those leaves, as positions in the input.
+    floats : tuple of int
+        Leaves that move themselves.
+    shapes : tuple
+        Of the samples of `whole`.
     """
 
-    layer: Any
-    places: tuple[int, ...]
+    held: Tables
+    found: tuple[LookUp, ...]
+    whole: tuple[int, ...]
+    floats: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def layers(self) -> list[Any]:
+        """The embedding layers, each once."""
+        return list({id(each.layer): each.layer for each in self.found}.values())
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The leaves with entries that go into an embedding."""
+        return tuple(sorted({leaf for each in self.found for leaf in self._read_by(each)}))
+
+    def _read_by(self, each: LookUp) -> list[int]:
+        """Return the leaves that a look-up has its ids from."""
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes])
+        return [self.whole[i] for i in np.unique(np.searchsorted(ends, each.entries[each.entries >= 0], side="right"))]
+
+    def moved(self) -> dict[int, NDArray[np.bool_]]:
+        """Return which entries of each leaf of `whole` go into an embedding, in the shape of a sample."""
+        ranges = _ranges(self.shapes)
+        flat = np.zeros(sum(map(len, ranges)), dtype=bool)
+        for each in self.found:
+            flat[each.entries[each.entries >= 0]] = True
+        return {
+            leaf: flat[own].reshape(shape) for leaf, own, shape in zip(self.whole, ranges, self.shapes, strict=True)
+        }
+
+    def cut(self, inputs: Inputs) -> LookingUp:
+        """Return the model cut where the path begins."""
+        names = [inputs.names[leaf] for leaf in self.floats]
+        for place, each in enumerate(self.found):
+            read = ", ".join(inputs.names[leaf] for leaf in self._read_by(each)) or "the input"
+            names.append(f"{_label(each.layer)} {place} of {read}")
+        return LookingUp(inputs.backend, self.held, self.found, self.floats, names)
+
+    def starts(self, inputs: Inputs) -> Any:
+        """Return the baseline by default: the padding that a table names, else id 0; zero for floats."""
+        items: list[Any] = [None] * len(inputs.leaves)
+        for leaf in self.places:
+            known = {getattr(each.layer, "padding_idx", None) for each in self.found if self._read_by(each) == [leaf]}
+            items[leaf] = known.pop() if len(known) == 1 else None
+        if inputs.spec.kind in ("leaf", "frame"):
+            return items[0]
+        plain = all(child.kind == "leaf" for child in inputs.spec.children)
+        return tree.unflatten(inputs.spec, items) if plain else None
+
+    def for_shapes(self, shapes: tuple[tuple[int, ...], ...]) -> Routed | None:
+        """Return the same for samples of other shapes, where leaves are looked up as they are; else None."""
+        mine, others = _ranges(self.shapes), _ranges(shapes)
+        found = []
+        for each in self.found:
+            same = [other for own, other in zip(mine, others, strict=True) if np.array_equal(own, each.entries)]
+            if shapes != self.shapes and not same:
+                return None
+            found.append(replace(each, entries=same[0]) if same else each)
+        return replace(self, found=tuple(found), shapes=shapes)
 
 
 def route(backend: Backend, model: Any, inputs: Inputs, memory: MutableMapping[Any, Any]) -> Routed | None:
-    """Find the embeddings of an input that holds nothing but whole numbers; the first call looks, later ones know.
+    """Find the embeddings of an input that holds whole numbers; the first call looks, later ones know.
 
     None where no input goes into one: the numbers are then meant as numbers.
     """
-    key = ("embedding", tuple(inputs.names), tuple(inputs.batched))
-    if key not in memory:
-        few = np.arange(min(_LOOKED_AT, inputs.samples))
-        ids = [backend.take(leaf, few) for leaf in inputs.leaves]
-        kwargs = {name: backend.take(value, few) for name, value in inputs.batched.items()} | inputs.shared
-        x = tree.unflatten(tree.Spec("leaf") if inputs.spec.kind == "frame" else inputs.spec, ids)
-        try:
-            layers = find_embeddings(backend, model, ids, inputs.names, lambda: backend.call(x, kwargs))
-        except ModelError:  # the model takes no whole numbers
+    whole = tuple(i for i in range(len(inputs.leaves)) if i not in inputs.floating)
+    shapes = tuple(tuple(map(int, inputs.leaves[i].shape[1:])) for i in whole)
+    key = ("embedding", tuple(inputs.names), whole, tuple(inputs.batched))
+    known: Routed | None = memory.get(key)
+    known = known and known.for_shapes(shapes)
+    if known is None:
+        held = tables(backend, model)
+        found = [] if held is None else _looked(backend, held, inputs, whole)
+        if held is None or not found:
             return None
-        found = [(place, layer) for place, layer in enumerate(layers) if layer is not None]
-        if len({id(layer) for _, layer in found}) < len(found):
-            raise InputError("expected an embedding layer for each input; several go into one. Choose with layer=")
-        if not found:
-            return None
-        places, chosen = zip(*found, strict=True)
-        memory[key] = Routed(chosen[0] if len(chosen) == 1 else list(chosen), places)
-    routed: Routed = memory[key]
-    return routed
+        known = Routed(held, tuple(found), whole, inputs.floating, shapes)
+    memory[key] = known
+    return known
+
+
+def _looked(backend: Backend, held: Tables, inputs: Inputs, whole: Sequence[int]) -> list[LookUp]:
+    few = np.arange(min(_LOOKED_AT, inputs.samples))
+    samples = [np.array(backend.to_numpy(backend.take(inputs.leaves[i], few))) for i in whole]
+
+    def call(changed: Sequence[Any], rows: int) -> Any:
+        same = np.zeros(rows, dtype=np.int64)
+        leaves = [backend.take(leaf, same) for leaf in inputs.leaves]
+        for i, array in zip(whole, changed, strict=True):
+            leaves[i] = backend.cast_like(backend.from_numpy(np.ascontiguousarray(array), leaves[i]), leaves[i])
+        kwargs = {name: backend.take(value, same) for name, value in inputs.batched.items()} | inputs.shared
+        return backend.call(tree.unflatten(call_spec(inputs.spec), leaves), kwargs)
+
+    try:
+        return look_ups(backend, held, samples, call)
+    except ModelError:  # the model takes no whole numbers
+        return []
 
 
 def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: list[list[Tensor]]) -> Explanation:
-    """Return the explanation in the structure of the ids: sums over the elements of each embedding."""
+    """Return the explanation in the structure of the input: sums over the elements of what each id stands for."""
     backend = inputs.backend
     stop = [np.array(backend.to_numpy(leaf)) for leaf in inputs.leaves]
-    given = [np.array(backend.to_numpy(leaf)) for leaf in baselines[0]]
-    # What no embedding takes, such as a mask, stays as it is.
-    start = [leaf if place in routed.places else stop[place] for place, leaf in enumerate(given)]
-    lead = explanation.values.shape
+    start = [np.array(backend.to_numpy(leaf)) for leaf in baselines[0]]
+    for leaf, moved in routed.moved().items():  # what no embedding takes, such as a mask, stays as it is
+        start[leaf] = start[leaf] if moved.all() else np.where(moved, start[leaf], stop[leaf])
     phi, _ = tree.flatten(explanation.attributions)
-    notes = list(explanation.meta["notes"])
+    notes = [*explanation.meta["notes"], *_unmoved(routed, inputs, stop)]
     if len(baselines) > 1:
         notes.append("the baseline shown is the first of several; ids have no mean")
     return replace(
         explanation,
-        attributions=tree.unflatten(inputs.spec, _placed(phi, routed, stop, lead)),
+        attributions=tree.unflatten(inputs.spec, ids_alone(phi, False, routed, inputs, explanation.values.shape)),
         inputs=tree.unflatten(inputs.spec, stop),
         baselines=tree.unflatten(inputs.spec, start),
         standard_error=None,
@@ -83,34 +161,53 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
     )
 
 
+def _unmoved(routed: Routed, inputs: Inputs, stop: Sequence[NDArray[Any]]) -> list[str]:
+    """Name the leaves that stay as they are although they hold more than flags."""
+    still = [leaf for leaf in routed.whole if leaf not in routed.places and stop[leaf].max(initial=0) > _FLAG]
+    if not still:
+        return []
+    return [
+        f"whole numbers that go into no embedding are held fixed: {', '.join(inputs.names[leaf] for leaf in still)}. "
+        "Pass them as floats to explain them as numbers"
+    ]
+
+
 def ids_alone(
     attributions: list[Any], native: bool, routed: Routed, inputs: Inputs, lead: tuple[int, ...]
 ) -> list[Any]:
-    """Return one array, or tensor on the device, per leaf of the ids."""
-    if not native:
-        return _placed(attributions, routed, inputs.leaves, lead)
-    backend = inputs.backend
-    out = []
-    for place, leaf in enumerate(inputs.leaves):
-        shape = (*lead, *map(int, leaf.shape[1:]))
-        if place not in routed.places:
-            like = attributions[0]
-            out.append(backend.from_numpy(np.zeros(shape, dtype=np.float32), like))
+    """Return one array, or tensor on the device, per leaf of the input; `lead` is (N,), or (N, K)."""
+    backend, rows = inputs.backend, math.prod(lead)
+    own = len(routed.floats)
+    out = dict(zip(routed.floats, attributions[:own], strict=True))
+    like = attributions[-1]
+    ranges = _ranges(routed.shapes)
+    count = sum(map(len, ranges))
+    sums = np.zeros((rows, count)) if not native else backend.wide_zeros((rows * count,), like)
+    for each, phi in zip(routed.found, attributions[own:], strict=True):
+        places = np.flatnonzero(each.entries >= 0)
+        if not native:
+            wide = phi.reshape(rows, len(each.entries), -1).sum(axis=-1, dtype=np.float64)
+            np.add.at(sums.T, each.entries[places], wide[:, places].T)
             continue
-        phi = attributions[routed.places.index(place)]
-        rows = backend.reshape(phi, (math.prod(shape), -1))
-        out.append(backend.reshape(backend.cast_like(backend.row_sum(rows), phi), shape))
-    return out
+        wide = backend.row_sum(backend.reshape(phi, (rows * len(each.entries), -1)))
+        steps = np.arange(rows)[:, None]
+        read = backend.take(wide, (steps * len(each.entries) + places).reshape(-1))
+        slots = backend.from_numpy((steps * count + each.entries[places]).reshape(-1), read)
+        sums = backend.scatter_add(sums, slots, backend.cast_like(read, sums))
+    for leaf, entries, shape in zip(routed.whole, ranges, routed.shapes, strict=True):
+        if native:
+            chosen = backend.take(sums, (np.arange(rows)[:, None] * count + entries).reshape(-1))
+            out[leaf] = backend.cast_like(backend.reshape(chosen, (*lead, *shape)), like)
+        else:
+            out[leaf] = sums[:, entries].reshape(*lead, *shape).astype(like.dtype)
+    return [out[leaf] for leaf in range(len(inputs.leaves))]
 
 
-def _placed(phi: list[Any], routed: Routed, ids: list[Any], lead: tuple[int, ...]) -> list[Any]:
-    out = []
-    for place, leaf in enumerate(ids):
-        shape = (*lead, *leaf.shape[1:])
-        if place not in routed.places:
-            out.append(np.zeros(shape, dtype=phi[0].dtype))
-            continue
-        found = phi[routed.places.index(place)]
-        summed = found.reshape(*shape, -1).sum(axis=-1, dtype=np.float64)
-        out.append(summed.astype(found.dtype))
-    return out
+def _ranges(shapes: Sequence[tuple[int, ...]]) -> list[Ints]:
+    """Return the entries of each leaf, numbered over all of them."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    return [np.arange(end - math.prod(shape), end) for end, shape in zip(ends, shapes, strict=True)]
+
+
+def _label(layer: Any) -> str:
+    return str(getattr(layer, "name", None) or type(layer).__qualname__)

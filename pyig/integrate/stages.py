@@ -114,6 +114,11 @@ class LayerStages:
     """Paths between a layer's values at the baseline and at the input, both computed once per block.
 
     Attributes as for `InputStages`.
+
+    Parameters
+    ----------
+    start : at_layer, optional
+        A baseline in the space of the layer, of all values but the first `own`.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class LayerStages:
         split: Split,
         output: str | int | None,
         start: at_layer | None = None,
+        own: int = 0,
     ) -> None:
         self._backend, self._inputs, self._baselines, self._split, self._output = (
             backend,
@@ -135,7 +141,7 @@ class LayerStages:
         self.moving: tuple[int, ...] = ()
         self.template: list[Tensor] = []
         self.sizer: Sizer | None = None  # its first size follows the layer's values, which the next line finds
-        self._start = start
+        self._start, self._own = start, own
         self(np.arange(min(2, inputs.samples)))  # two: batch statistics of one row are an error in themselves
         self.spec = split.spec
 
@@ -149,7 +155,8 @@ class LayerStages:
         # Baselines first: what the cut keeps from its last run is then what belongs to x.
         starts = [self._before(baseline, samples)[0] for baseline in self._baselines]
         if self._start is not None:
-            starts = [[self._started(leaf, samples) for leaf in found] for found in starts]
+            own = self._own
+            starts = [[*found[:own], *(self._started(leaf, samples) for leaf in found[own:])] for found in starts]
         values, context = self._before(self._inputs.leaves, samples)
         moving = tuple(i for i, leaf in enumerate(values) if self._backend.is_floating(leaf))
         if not moving:

@@ -14,8 +14,6 @@ from pyig.errors import InputError, InputTypeError
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
 from pyig.explanation.joining import concatenate
-from pyig.projections import Embedding, project
-from pyig.structure.embedding import find_embeddings
 from pyig.text.baselines import ZERO, baseline_ids
 from pyig.text.batches import Batch, batches
 from pyig.text.discrete import chain, summed
@@ -45,8 +43,6 @@ class Request:
     anchors: int = 0
     rows: Callable[[Sequence[str]], dict[str, Any]] | None = None
     """Keyword arguments of the model that have one row per text."""
-    _memory: dict[str, Any] = field(default_factory=dict, repr=False)
-    """The embedding once it was found; what `replace` makes of this request knows it too."""
 
     def __post_init__(self) -> None:
         for name, own in _OWN.items():
@@ -128,10 +124,10 @@ class Request:
         """Return the vectors of the vocabulary."""
         (batch,) = self._batches(flat[:1], starts[:1])
         x, kwargs = self.inputs(batch.ids, batch)
-        layer = self._layer(x, batch.ids, kwargs)
-        held = getattr(layer, "weight", getattr(layer, "embeddings", None))
-        if held is None or isinstance(layer, str):
-            raise InputError(f"expected layer= as the embedding layer itself with anchors=; got {layer!r}")
+        layer, *others = self._layers(x, kwargs)
+        held = None if others else getattr(layer, "weight", getattr(layer, "embeddings", None))
+        if held is None:
+            raise InputError(f"expected layer= as one embedding layer itself with anchors=; got {[layer, *others]!r}")
         return np.asarray(held.detach().cpu() if hasattr(held, "detach") else held, dtype=np.float64)
 
     def _explained(
@@ -153,42 +149,40 @@ class Request:
         x, kwargs = self.inputs(batch.ids, batch)
         start, _ = self.inputs(batch.baseline, batch)
         kwargs = {**kwargs, **more}
-        layer = self._layer(x, batch.ids, kwargs)
+        self._layers(x, kwargs)
         special = batch.spread([flat[row].special for row in batch.rows], True, bool)
         if isinstance(self.baseline, str) and self.baseline == ZERO:
             start = at_layer(0.0, keep=special)
         explained = self.explainer.explain(
-            x, baselines=start, target=target, layer=layer, forward_kwargs=kwargs, **self.options
+            x, baselines=start, target=target, layer=self.layer, forward_kwargs=kwargs, **self.options
         )
         tokens = batch.spread([flat[row].tokens for row in batch.rows], "", object).astype(np.str_)
         other = np.vectorize(self.tokenizer.token, otypes=[object])(batch.baseline)
         if isinstance(start, at_layer):
             other[~special] = ""
         other[batch.places < 0] = ""
-        shown = Embedding(tokens, other.astype(np.str_), name=LEAF)
-        return _aligned(project(explained, shown), batch, width)
+        found = replace(
+            explained,
+            attributions={LEAF: _per_token(explained, batch.ids.shape)},
+            inputs={LEAF: tokens},
+            baselines={LEAF: other.astype(np.str_)},
+            feature_names=None,
+            standard_error=None,
+            meta=explained.meta | {"summed": True},
+        )
+        return _aligned(found, batch, width)
 
-    def _layer(self, x: Any, ids: Any, kwargs: dict[str, Any]) -> Any:
-        return self.layer if self.layer is not None else self._found(x, ids, kwargs)
-
-    def _found(self, x: Any, ids: Any, kwargs: dict[str, Any]) -> Any:
-        known = self._memory.get("layer")
-        if known is None:
-            backend = self.explainer.backend_for(x)
-            with backend.session():
-                one = _first_row(x, backend)
-                held = {key: _first_row(value, backend) for key, value in kwargs.items()}
-                (known,) = find_embeddings(
-                    backend, self.explainer.model, [backend.asarray(ids[:1])], ["the token ids"],
-                    lambda: backend.call(one, held),
-                )  # fmt: skip
-            if known is None:
-                raise InputError(
-                    "expected a model that looks its token ids up in an embedding layer; none was seen to take them. "
-                    "Pass layer=, the layer whose output is the first of floating dtype"
-                )
-            self._memory["layer"] = known
-        return known
+    def _layers(self, x: Any, kwargs: dict[str, Any]) -> list[Any]:
+        """Return the embedding layers that the path runs behind."""
+        if self.layer is not None:
+            return self.layer if isinstance(self.layer, list) else [self.layer]
+        found = self.explainer.embeddings(x, kwargs)
+        if not found:
+            raise InputError(
+                "expected a model that looks its token ids up in an embedding layer; none was seen to take them. "
+                "Pass layer=, the layer whose output is the first of floating dtype"
+            )
+        return found
 
     @cached_property
     def _length(self) -> int | None:
@@ -206,16 +200,24 @@ class Request:
         return [f"too long for the model and {what}: text {', '.join(map(str, cut[:10]))}"]
 
 
-def _first_row(value: Any, backend: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _first_row(part, backend) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_first_row(part, backend) for part in value)
-    return backend.asarray(value[:1]) if hasattr(value, "shape") and len(value.shape) else value
-
-
 def _rows_of(table: Any) -> int | None:
     return None if table is None else int(table.shape[0])
+
+
+def _per_token(explained: Explanation, shape: tuple[int, ...]) -> Any:
+    """Return sums per token, (n, T) or (n, K, T): nothing but tokens differs from the baseline."""
+    lead = explained.values.shape
+    total = np.zeros((*lead, shape[1]))
+    for leaf in explained.leaves():
+        if leaf.inputs.shape[:2] != shape:
+            if not np.any(leaf.attributions):
+                continue
+            raise InputError(
+                f"expected one array for each of {shape[1]} tokens behind layer=, shape ({shape[0]}, {shape[1]}, ...); "
+                f"got {leaf.inputs.shape}"
+            )
+        total += np.asarray(leaf.attributions, np.float64).reshape(*total.shape, -1).sum(axis=-1)
+    return total.astype(np.result_type(*(leaf.attributions.dtype for leaf in explained.leaves())))
 
 
 def _aligned(explained: Explanation, batch: Batch, width: int) -> Explanation:
