@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
 import os
 import platform
@@ -9,11 +10,14 @@ import random
 import re
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+FLAT = 1.1  # what peak memory may grow by, from n to 10 n steps
 
 
 @dataclass(frozen=True)
@@ -119,3 +123,71 @@ def peak_memory() -> int:
     if status.exists():  # getrusage of Linux counts what the parent had when it started this process
         return int(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024  # type: ignore[index]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+# --- beside a peer ---------------------------------------------------------------------------------------------------
+def peer_arguments(doc: str | None, parts: Iterable[str]) -> argparse.Namespace:
+    """Read what the command line of a benchmark beside a peer says."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: shows that it runs")
+    parser.add_argument("--only", choices=[*parts, "memory"], help="one part")
+    parser.add_argument("--rounds", type=int, help="rounds per table")
+    parser.add_argument("--peak", nargs=3, metavar=("WHO", "CASE", "STEPS"), help="one call in this process")
+    return parser.parse_args()
+
+
+def show_ratios(title: str, timings: Mapping[str, Timing], peer: str, wanted: float | None) -> list[str]:
+    """Print how many times as long the peer takes as each contestant, and return what misses its target."""
+    rows = [
+        (name, show_seconds(t.median), show_seconds(t.best), f"{timings[peer].over(t):.1f}x")
+        for name, t in timings.items()
+    ]
+    print(f"\n{title}")
+    print(table(["", "median", "best", f"{peer} / this"], rows))
+    if wanted is None:
+        return []
+    ratio = timings[peer].over(timings["pyig"])
+    print(f"  {'kept' if ratio >= wanted else 'MISSED'}: {peer} / pyig = {ratio:.1f}, wanted >= {wanted:g}")
+    return [] if ratio >= wanted else [f"{title}: {ratio:.1f}, wanted >= {wanted:g}"]
+
+
+def show_memory(
+    script: str, peer: str, names: Mapping[str, str], n: int, quick: bool, tries: int, spare: float
+) -> list[str]:
+    """Print what one call adds to the peak memory of a fresh process at n and 10 n steps, and return what grows.
+
+    `names` are the cases by their short names. A process scatters by some MiB: `spare` of them are no growth.
+    """
+    rows, missed = [], []
+    for who in ("pyig", peer):
+        for short, name in names.items():
+            few, many = (
+                min(_peak([script, *(["--quick"] if quick else [])], who, short, steps) for _ in range(tries))
+                for steps in (n, 10 * n)
+            )
+            rows.append((f"{who}, {name}", f"{few:.0f} MiB", f"{many:.0f} MiB"))
+            if who == "pyig" and not quick and many > FLAT * few + spare:
+                missed.append(f"memory, {name}: {few:.0f} and {many:.0f} MiB")
+    print("\nWhat one call adds to the peak memory of a fresh process")
+    print(table(["", f"{n} steps", f"{10 * n} steps"], rows))
+    return missed
+
+
+def _peak(script: Sequence[str], who: str, short: str, steps: int) -> float:
+    command = [sys.executable, *script, "--peak", who, short, str(steps)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+
+
+def peak_of(warm: Callable[[], object], call: Callable[[], object]) -> float:
+    """Return the MiB that a call adds to the peak memory of this process, once another has loaded what it takes."""
+    warm()
+    before = peak_memory()
+    call()
+    return (peak_memory() - before) / 2**20
+
+
+def show_verdict(missed: Sequence[str], quick: bool) -> None:
+    """Say whether every target is kept, and how loaded the machine is by now."""
+    verdict = "small sizes: no target is judged" if quick else "every target is kept"
+    print("\n" + ("\n".join(["missed:", *missed]) if missed else verdict))
+    print(machine())

@@ -6,9 +6,7 @@ one process; a ratio is the median of the per-round ratios. Memory is that of fr
 
 from __future__ import annotations
 
-import argparse
 import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable
@@ -22,14 +20,13 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import keras
 import numpy as np
 from alibi_peer import peer
-from common import Timing, interleave, machine, peak_memory, show_seconds, table
+from common import interleave, machine, peak_of, peer_arguments, show_memory, show_ratios, show_verdict
 from keras import layers
 
 from pyig.compat.alibi import IntegratedGradients
 
 N = 50
 WANTED = {"table": 15.0, "column": 15.0, "digits": 3.0}
-FLAT = 1.1
 
 
 @dataclass(frozen=True)
@@ -106,77 +103,33 @@ def apart(case: Case) -> float:
     return difference
 
 
-def show(short: str, case: Case, timings: dict[str, Timing], judge: bool) -> list[str]:
-    """Print the table of one case, and return what misses its target."""
-    rows = [
-        (name, show_seconds(t.median), show_seconds(t.best), f"{timings['alibi'].over(t):.1f}x")
-        for name, t in timings.items()
-    ]
-    print(f"\n{case.name}, {N} steps; attributions agree to {apart(case):.0e} of the largest")
-    print(table(["", "median", "best", "alibi / this"], rows))
-    ratio, wanted = timings["alibi"].over(timings["pyig"]), WANTED[short]
-    if not judge:
-        return []
-    print(f"  {'kept' if ratio >= wanted else 'MISSED'}: alibi / pyig = {ratio:.1f}, wanted >= {wanted:g}")
-    return [] if ratio >= wanted else [f"{case.name}: {ratio:.1f}, wanted >= {wanted:g}"]
-
-
 def one_call(who: str, short: str, n: int, quick: bool) -> None:
     """Print what one call adds to the peak memory of this process."""
     case = cases(quick)[short]
     side = {"pyig": ours, "alibi": theirs}[who]
-    side(Case("", case.model, case.x[:1], case.target if np.ndim(case.target) == 0 else case.target[:1]), 2)()
-    call, before = side(case, n), peak_memory()
-    call()
-    print((peak_memory() - before) / 2**20)
-
-
-def memory(quick: bool) -> list[str]:
-    """Print peak memory at n and 10 n steps, and return what grows."""
-    rows, missed = [], []
-    script = [sys.executable, __file__, *(["--quick"] if quick else [])]
-    for who in ("pyig", "alibi"):
-        for short in ("table", "digits"):
-            few, many = (
-                min(
-                    float(subprocess.run(
-                        [*script, "--peak", who, short, str(n)], stdout=subprocess.PIPE, text=True, check=True
-                    ).stdout.split()[-1])
-                    for _ in range(1 if quick else 3)
-                )
-                for n in (N, 10 * N)
-            )  # fmt: skip
-            rows.append((f"{who}, {cases(quick)[short].name}", f"{few:.0f} MiB", f"{many:.0f} MiB"))
-            # What a call adds on top of Keras and TensorFlow is a few MiB and scatters by some.
-            if who == "pyig" and not quick and many > FLAT * few + 16:
-                missed.append(f"memory, {cases(quick)[short].name}: {few:.0f} and {many:.0f} MiB")
-    print("\nWhat one call adds to the peak memory of a fresh process")
-    print(table(["", f"{N} steps", f"{10 * N} steps"], rows))
-    return missed
+    small = Case("", case.model, case.x[:1], case.target if np.ndim(case.target) == 0 else case.target[:1])
+    print(peak_of(side(small, 2), side(case, n)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: shows that it runs")
-    parser.add_argument("--only", choices=[*WANTED, "memory"], help="one part")
-    parser.add_argument("--rounds", type=int, help="rounds per table")
-    parser.add_argument("--peak", nargs=3, metavar=("WHO", "CASE", "STEPS"), help="one call in this process")
-    args = parser.parse_args()
+    args = peer_arguments(__doc__, WANTED)
     if args.peak:
         one_call(args.peak[0], args.peak[1], int(args.peak[2]), args.quick)
         return
     print(machine("pyig-explain", "alibi", "tensorflow-cpu", "tensorflow", "keras", "numpy"))
     print(f"TF_NUM_INTRAOP_THREADS={os.environ.get('TF_NUM_INTRAOP_THREADS', 'unset')}")
     missed: list[str] = []
-    for short, case in cases(args.quick).items():
+    known = cases(args.quick)
+    for short, case in known.items():
         if args.only in (None, short):
             timings = interleave(contestants(case), rounds=args.rounds or (2 if args.quick else 5))
-            missed += show(short, case, timings, judge=not args.quick)
+            title = f"{case.name}, {N} steps; attributions agree to {apart(case):.0e} of the largest"
+            missed += show_ratios(title, timings, "alibi", None if args.quick else WANTED[short])
     if args.only in (None, "memory"):
-        missed += memory(args.quick)
-    verdict = "small sizes: no target is judged" if args.quick else "every target is kept"
-    print("\n" + ("\n".join(["missed:", *missed]) if missed else verdict))
-    print(machine())
+        names = {short: known[short].name for short in ("table", "digits")}
+        # What a call adds on top of Keras and TensorFlow is a few MiB and scatters by some.
+        missed += show_memory(__file__, "alibi", names, N, args.quick, tries=1 if args.quick else 3, spare=16)
+    show_verdict(missed, args.quick)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,6 @@ one process; a ratio is the median of the per-round ratios. Memory is that of fr
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,13 +13,12 @@ from typing import Any
 
 import captum.attr as captum
 import torch
-from common import Timing, interleave, machine, peak_memory, show_seconds, table
+from common import interleave, machine, peak_of, peer_arguments, show_memory, show_ratios, show_verdict
 from torch import nn
 
 import pyig.compat.captum as face
 
 N = 50
-FLAT = 1.1
 
 
 @dataclass(frozen=True)
@@ -107,63 +103,16 @@ def contestants(case: Case) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def show(case: Case, timings: dict[str, Timing], judge: bool) -> list[str]:
-    """Print the table of one case, and return what misses its target."""
-    rows = [
-        (name, show_seconds(t.median), show_seconds(t.best), f"{timings['captum'].over(t):.1f}x")
-        for name, t in timings.items()
-    ]
-    agreement = "random draws" if case.random else f"attributions agree to {apart(case):.0e} of the largest"
-    print(f"\n{case.name}; {agreement}")
-    print(table(["", "median", "best", "captum / this"], rows))
-    ratio = timings["captum"].over(timings["pyig"])
-    if case.wanted is None or not judge:
-        return []
-    print(f"  {'kept' if ratio >= case.wanted else 'MISSED'}: captum / pyig = {ratio:.1f}, wanted >= {case.wanted:g}")
-    return [] if ratio >= case.wanted else [f"{case.name}: {ratio:.1f}, wanted >= {case.wanted:g}"]
-
-
 def one_call(who: str, short: str, n: int, quick: bool) -> None:
     """Print what one call adds to the peak memory of this process."""
     case = cases(quick)[short]
     module = {"pyig": face, "captum": captum}[who]
     small = Case("", case.method, case.model, case.x[:1], case.layer, {**case.options, "target": 1})
-    small.call(module, 2)()
-    call, before = case.call(module, n), peak_memory()
-    call()
-    print((peak_memory() - before) / 2**20)
-
-
-def memory(quick: bool) -> list[str]:
-    """Print peak memory at n and 10 n steps, and return what grows."""
-    rows, missed = [], []
-    script = [sys.executable, __file__, *(["--quick"] if quick else [])]
-    for who in ("pyig", "captum"):
-        for short in ("table", "block", "image"):
-            few, many = (
-                min(
-                    float(subprocess.run(
-                        [*script, "--peak", who, short, str(n)], stdout=subprocess.PIPE, text=True, check=True
-                    ).stdout.split()[-1])
-                    for _ in range(1 if quick else 2)
-                )
-                for n in (N, 10 * N)
-            )  # fmt: skip
-            rows.append((f"{who}, {cases(quick)[short].name}", f"{few:.0f} MiB", f"{many:.0f} MiB"))
-            if who == "pyig" and not quick and many > FLAT * few + 8:  # the allocator scatters by some MiB
-                missed.append(f"memory, {cases(quick)[short].name}: {few:.0f} and {many:.0f} MiB")
-    print("\nWhat one call adds to the peak memory of a fresh process")
-    print(table(["", f"{N} steps", f"{10 * N} steps"], rows))
-    return missed
+    print(peak_of(small.call(module, 2), case.call(module, n)))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: shows that it runs")
-    parser.add_argument("--only", choices=[*cases(True), "memory"], help="one part")
-    parser.add_argument("--rounds", type=int, help="rounds per table")
-    parser.add_argument("--peak", nargs=3, metavar=("WHO", "CASE", "STEPS"), help="one call in this process")
-    args = parser.parse_args()
+    args = peer_arguments(__doc__, cases(True))
     warnings.simplefilter("ignore")  # Captum's, on inputs that do not require a gradient yet
     torch.set_num_threads(1)
     if args.peak:
@@ -171,15 +120,16 @@ def main() -> None:
         return
     print(machine("pyig-explain", "captum", "torch", "numpy"))
     missed: list[str] = []
-    for short, case in cases(args.quick).items():
+    known = cases(args.quick)
+    for short, case in known.items():
         if args.only in (None, short):
             timings = interleave(contestants(case), rounds=args.rounds or (2 if args.quick else 7))
-            missed += show(case, timings, judge=not args.quick)
+            agreement = "random draws" if case.random else f"attributions agree to {apart(case):.0e} of the largest"
+            missed += show_ratios(f"{case.name}; {agreement}", timings, "captum", None if args.quick else case.wanted)
     if args.only in (None, "memory"):
-        missed += memory(args.quick)
-    verdict = "small sizes: no target is judged" if args.quick else "every target is kept"
-    print("\n" + ("\n".join(["missed:", *missed]) if missed else verdict))
-    print(machine())
+        names = {short: known[short].name for short in ("table", "block", "image")}
+        missed += show_memory(__file__, "captum", names, N, args.quick, tries=1 if args.quick else 2, spare=8)
+    show_verdict(missed, args.quick)
 
 
 if __name__ == "__main__":
