@@ -220,5 +220,5 @@ def test_the_opener_knows_files_by_their_ends(risk: Path, tmp_path: Path) -> Non
     (tmp_path / "m.h5").mkdir()
     assert not KerasOpener.recognises(tmp_path / "m.h5")
     assert not KerasOpener.recognises(tmp_path / "m.pt")
-    with pytest.raises(InputError, match="unknown option 'layers'; did you mean 'layer'"):
+    with pytest.raises(InputError, match="unknown keras option 'layers'; did you mean 'layer'"):
         load(risk, layers="emb")

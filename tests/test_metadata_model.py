@@ -77,6 +77,8 @@ def test_the_package_opens_such_directories(tmp_path: Path) -> None:
     place = models.celsius(tmp_path / "m")
     assert MetadataOpener.recognises(place)
     assert MetadataOpener.open(place).kind == pyig.artifacts.load(place).kind == "metadata"
+    with pytest.raises(InputError, match="unknown metadata option 'signatur'; did you mean 'signature'"):
+        pyig.artifacts.load(place, signatur="serve")
     (place / "explanation_metadata.json").unlink()
     assert not MetadataOpener.recognises(place)
 

@@ -57,7 +57,7 @@ def test_what_is_a_package(tmp_path: Path) -> None:
     assert not PackageOpener.recognises(tmp_path / "p" / "package.py")
     with pytest.raises(InputError, match=r"a folder with package\.py"):
         PackageOpener.open(tmp_path, trust=True)
-    with pytest.raises(InputError, match="unknown option of a model package 'compt'; did you mean 'compat'"):
+    with pytest.raises(InputError, match="unknown package option 'compt'; did you mean 'compat'"):
         load(tmp_path / "p", trust=True, compt="x")
 
 

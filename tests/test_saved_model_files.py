@@ -70,7 +70,7 @@ def test_a_module_without_signature_cannot_be_called_by_name(tmp_path: Path) -> 
 def test_the_opener_knows_a_directory_by_its_file(net: Path, tmp_path: Path) -> None:
     assert SavedModelOpener.recognises(net)
     assert not SavedModelOpener.recognises(tmp_path)
-    with pytest.raises(InputError, match="unknown option 'signatur'; did you mean 'signature'"):
+    with pytest.raises(InputError, match="unknown saved_model option 'signatur'; did you mean 'signature'"):
         artifacts.load(net, "saved_model", signatur="serve")
 
 

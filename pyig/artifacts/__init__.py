@@ -14,21 +14,21 @@ from pyig.artifacts.artifact import Problem as Problem
 from pyig.artifacts.package import ModelPackage as ModelPackage
 from pyig.artifacts.schema import DatasetSchema as DatasetSchema
 from pyig.artifacts.schema_model import ModelSchema as ModelSchema
-from pyig.errors import InputError, MissingPackageError
+from pyig.errors import InputError, MissingPackageError, unknown
 from pyig.registry import Registry
 
-OPENERS = (
-    Registry(  # asked in this order: `recognises(path)` imports no framework, `open(path, *, trust, **options)` may
-        "artifact",
-        {
-            "package": "pyig.artifacts.package_file:PackageOpener",
-            "metadata": "pyig.artifacts.metadata_model:MetadataOpener",
-            "saved_model": "pyig.artifacts.saved_model:SavedModelOpener",
-            "keras": "pyig.artifacts.keras_file:KerasOpener",
-            "torch": "pyig.artifacts.torch_file:TorchOpener",
-        },
-        group="pyig.artifacts",
-    )
+# Asked in this order: `recognises(path)` imports no framework, `open(path, *, trust, **options)` may; `options`, where
+# an opener has them, are the names of those that it takes.
+OPENERS = Registry(
+    "artifact",
+    {
+        "package": "pyig.artifacts.package_file:PackageOpener",
+        "metadata": "pyig.artifacts.metadata_model:MetadataOpener",
+        "saved_model": "pyig.artifacts.saved_model:SavedModelOpener",
+        "keras": "pyig.artifacts.keras_file:KerasOpener",
+        "torch": "pyig.artifacts.torch_file:TorchOpener",
+    },
+    group="pyig.artifacts",
 )
 
 
@@ -51,7 +51,7 @@ def load(path: str | os.PathLike[str], kind: str | None = None, *, trust: bool =
     Raises
     ------
     InputError
-        When nothing here can read the path.
+        When nothing here can read the path, or its opener does not know an option.
     """
     place = Path(path)
     if not place.exists():
@@ -60,6 +60,10 @@ def load(path: str | os.PathLike[str], kind: str | None = None, *, trust: bool =
     for name in names:
         opener = OPENERS[name]
         if kind is not None or opener.recognises(place):
+            known = getattr(opener, "options", options)
+            for option in options:
+                if option not in known:
+                    raise unknown(f"{name} option", option, known)
             artifact: Artifact = opener.open(place, trust=trust, **options)
             return artifact
     raise InputError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyig.artifacts import keras_archive, keras_trust
 from pyig.artifacts.keras_archive import Archive
-from pyig.errors import MissingPackageError, ModelError, missing, unknown
+from pyig.errors import MissingPackageError, ModelError, missing
 
 if TYPE_CHECKING:
     from pyig.artifacts.named import NamedArtifact
@@ -20,6 +20,8 @@ OPTIONS = ("layer", "encoded", "output", "columns", "output_names", "custom_obje
 
 class KerasOpener:
     """Opens Keras model files for `pyig.artifacts.load`."""
+
+    options = OPTIONS
 
     @staticmethod
     def recognises(path: Path) -> bool:
@@ -57,9 +59,6 @@ class KerasOpener:
         from pyig.artifacts.keras_source import KerasSource
         from pyig.artifacts.named import NamedArtifact
 
-        for name in options:
-            if name not in OPTIONS:
-                raise unknown("option", name, OPTIONS)
         archive = keras_archive.read(path)
         known = dict(options.get("custom_objects") or {})
         if not trust:

@@ -30,6 +30,8 @@ PREPROCESS, EXPLAINED = "xai_preprocess", "xai_model"
 class MetadataOpener:
     """Opens SavedModel directories with a metadata file."""
 
+    options = ("metadata", "signature", "output")
+
     @staticmethod
     def recognises(path: Path) -> bool:
         """Tell by the two files."""

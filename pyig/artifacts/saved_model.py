@@ -215,6 +215,8 @@ def _tensor(tensor: Any) -> Tensor:
 class SavedModelOpener:
     """Opens SavedModel directories for `pyig.artifacts.load`."""
 
+    options = OPTIONS
+
     @staticmethod
     def recognises(path: Path) -> bool:
         """Tell whether there is a ``saved_model.pb`` in the directory."""
@@ -237,9 +239,6 @@ class SavedModelOpener:
         from pyig.artifacts.cut_part import SavedModelSource
         from pyig.artifacts.named import NamedArtifact
 
-        for name in options:
-            if name not in OPTIONS:
-                raise unknown("option", name, OPTIONS)
         model = SavedModel.load(path, options.get("signature"), options.get("tags"), trust=trust)
         source = SavedModelSource(model, options.get("encoded"), options.get("output"), options.get("inputs"))
         return NamedArtifact("saved_model", path, source, options.get("columns"), options.get("output_names"))

@@ -22,6 +22,8 @@ _NESTED = ("state_dict", "model_state_dict", "model")  # where training loops ke
 class TorchOpener:
     """Opens torch files for `pyig.artifacts.load`."""
 
+    options = OPTIONS
+
     @staticmethod
     def recognises(path: Path) -> bool:
         """Tell by the end of the name."""
@@ -60,9 +62,6 @@ class TorchOpener:
         ModelError
             When this version of torch cannot read it, or the weights do not fit the module.
         """
-        for name in options:
-            if name not in OPTIONS:
-                raise unknown("option", name, OPTIONS)
         try:
             import torch
         except ModuleNotFoundError as error:
