@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pyig import backends, tree
 from pyig.contracts import Backend
 from pyig.errors import InputError, InputTypeError
+from pyig.explainer.along import along
 from pyig.explainer.assemble import assemble, check_names, native
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome, Session
 from pyig.explainer.tokens import route
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.integrate.inputs import read_inputs
 from pyig.rows import row_floats
 
@@ -235,6 +237,78 @@ class IntegratedGradients:
         with backend.session():
             found = route(backend, self.model, read_inputs(backend, x, forward_kwargs), self._memory)
         return [] if found is None else found.layers
+
+    def along(
+        self,
+        explanation: Explanation,
+        sample: int = 0,
+        target: int = 0,
+        *,
+        x: Any = None,
+        top: int = 8,
+        features: Sequence[int | str] | None = None,
+        nodes: int | None = None,
+        function: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> CumulativeAttributions:
+        """Show how the attributions of one sample build up along the path, and where it is saturated.
+
+        An Explanation holds F and dF/d(alpha) at its nodes, not the gradients: these are evaluated once more here, for
+        the strongest features by themselves and for all others together. That costs a gradient for each node and
+        baseline, at most two more than the explanation did with one baseline; ``n_evals`` of the result tells how many.
+
+        Parameters
+        ----------
+        explanation : Explanation
+            What `explain` gave, of this model.
+        sample, target : int
+            Positions of the sample, and of the target among its targets.
+        x : structure of arrays, optional
+            The model's input, where it is not ``explanation.inputs``: for an explanation of a layer.
+        top : int, default 8
+            How many features get a line of their own: the strongest. Of a picture, regions of a grid of 14 by 14 take
+            their place, of a series its steps, of a text its words.
+        features : sequence of int or str, optional
+            The features instead, by position or name.
+        nodes : int, optional
+            How many nodes. By default those that the explanation was made with; 33 equally spaced ones where it has
+            none, as with exact methods, or with several baselines, whose paths have few in common.
+        function : callable, optional
+            The function that `explain` was given as its target.
+        **options
+            What was given to `explain` and cannot be told from the explanation: ``forward_kwargs``, ``layer``,
+            ``contrast``, ``output_kind``, ``baselines`` where there were several, ``allow_unused``. Also
+            ``batch_size``, ``progress`` and ``cancel``.
+
+        Returns
+        -------
+        CumulativeAttributions
+            Lines that end at the attributions, with ``plot()`` and ``to_frame()``.
+
+        Raises
+        ------
+        InputError
+            Where F is not what it is in the explanation: another model, or other options.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> ig = IntegratedGradients(lambda x: np.tanh(x).sum(axis=1), gradient=lambda x: 1 - np.tanh(x) ** 2)
+        >>> lines = ig.along(ig.explain(np.array([[8.0, 0.0]]), feature_names=["a", "b"]), nodes=33)
+        >>> lines.saturated
+        array([[0.375, 1.   ]])
+        """
+        return along(
+            self,
+            explanation,
+            sample,
+            target,
+            x,
+            top,
+            features,
+            nodes,
+            options | ({} if function is None else {"target": function}),
+        )
 
     def backend_for(self, x: Any) -> Backend:
         """Return the backend that serves the model on such an input.

@@ -14,6 +14,7 @@ from pyig.errors import InputError
 from pyig.explainer.options import Options
 from pyig.heads import TargetHead
 from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.along import Along
 from pyig.integrate.batching import Sizer
 from pyig.integrate.exact import Early, Exact
 from pyig.integrate.expected import Expected
@@ -156,6 +157,8 @@ class Structures:
     def _prefix(self, scheme: Fixed | Adaptive | Expected, paths: int, explicit: Any) -> Any:
         if isinstance(scheme, Expected):
             return Refusal("a baseline gets too few gradients to save any")
+        if isinstance(scheme, Along):
+            return Refusal("every gradient is wanted at the input itself")
         if isinstance(scheme, Adaptive) and self.options.method == "adaptive":
             return Refusal("the adaptive rule measures its cells at the input, so nothing would be saved")
         if isinstance(self.stages, LayerStages):

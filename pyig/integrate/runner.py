@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pyig.contracts import Backend, Floats, Head, Ints, Tensor
 from pyig.integrate.adaptive import Adaptive
+from pyig.integrate.along import Along
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.exact import Early, Exact
 from pyig.integrate.expected import Expected
@@ -210,7 +211,7 @@ class Runner:
     def _with_head(self, scheme: AnyScheme) -> tuple[Head, AnyScheme]:
         """Return what is evaluated, and the scheme for it: a probability is integrated by its log-odds."""
         smooth, log_odds = self.probe.smooth_head(self.contrast)
-        if isinstance(scheme, Adaptive | Regional | Nested):
+        if isinstance(scheme, Adaptive | Regional | Nested | Along):
             return smooth, scheme.in_log_odds(log_odds)
         if isinstance(scheme, Fixed) and log_odds and self.probe.wants_probability:
             rule = scheme.rule

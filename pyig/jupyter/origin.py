@@ -14,6 +14,7 @@ from pyig import tree
 from pyig.baselines import BASELINES
 from pyig.errors import InputError
 from pyig.explainer import IntegratedGradients
+from pyig.explainer.again import option_of_sample, sample_of
 from pyig.explanation import Explanation
 from pyig.quadrature import rule_names
 
@@ -74,13 +75,17 @@ class Origin:
         """Keep one sample, with what of the options belongs to it."""
         if samples == 1:
             return self
-        options = {name: _row(value, i, samples) for name, value in self.options.items() if name != "forward_kwargs"}
+        options = {
+            name: option_of_sample(value, i, samples)
+            for name, value in self.options.items()
+            if name != "forward_kwargs"
+        }
         if self.options.get("forward_kwargs"):
             raise InputError(
                 "expected one sample where the model takes forward_kwargs; explain that sample alone first"
             )
         words = {**self.words, "input": f"{self.words.get('input', 'x')}[{i}:{i + 1}]"}
-        return replace(self, x=_cut(self.x, i), options=options, words=words)
+        return replace(self, x=sample_of(self.x, i), options=options, words=words)
 
     def edited(self, edits: Sequence[Edit]) -> Origin:
         """Change scalar features of the one sample, counted over all leaves; the input itself stays as it is."""
@@ -185,24 +190,6 @@ def _locate(sizes: Sequence[int], place: int) -> tuple[int, int]:
             return leaf, place
         place -= size
     raise InputError(f"expected a feature below {sum(sizes)}; got one beyond")
-
-
-def _cut(x: Any, i: int) -> Any:
-    return x.iloc[i : i + 1] if tree.is_frame(x) else tree.tree_map(lambda leaf: leaf[i : i + 1], x)
-
-
-def _row(value: Any, i: int, samples: int) -> Any:
-    """Keep what belongs to a sample, of a value with one entry or row for each."""
-    if tree.is_frame(value):
-        return value.iloc[i : i + 1] if len(value) == samples else value
-    if (
-        isinstance(value, (list, tuple))
-        and len(value) == samples
-        and all(isinstance(v, (int, np.integer)) for v in value)
-    ):
-        return [value[i]]
-    shape: tuple[int, ...] = tuple(getattr(value, "shape", ()))
-    return value[i : i + 1] if shape and shape[0] == samples else value
 
 
 def _label(value: Any) -> str | None:

@@ -14,6 +14,7 @@ import traitlets
 
 from pyig.errors import InputError, InputTypeError
 from pyig.explainer import IntegratedGradients
+from pyig.explainer.again import remembered
 from pyig.explanation import Explanation
 from pyig.explanation.table import feature_labels
 from pyig.jupyter.esm import css, packed
@@ -306,7 +307,7 @@ def widget(explanation: Explanation, model: Any = None, x: Any = None, **options
         if explanation.meta.get("layer") is not None and x is None:
             raise InputError("expected x= as well: the explanation is of a layer, and does not hold the model's input")
         explainer = model if isinstance(model, IntegratedGradients) else IntegratedGradients(model)
-        origin = Origin(explainer, explanation.inputs if x is None else x, {**_options_of(explanation), **options})
+        origin = Origin(explainer, explanation.inputs if x is None else x, {**remembered(explanation), **options})
     elif options:
         raise InputTypeError(f"expected model= with the options {', '.join(options)}: they are for asking it again")
     return ExplanationWidget(explanation, origin)
@@ -319,21 +320,6 @@ def compare(one: Explanation, other: Explanation, labels: tuple[str, str] = ("A"
     if not len(one) or not len(other):
         raise InputError("expected two explanations of at least one sample each")
     return ExplanationWidget(one, origin_of(one), pins={"A": (one, labels[0]), "B": (other, labels[1])})
-
-
-def _options_of(explanation: Explanation) -> dict[str, Any]:
-    """Recover the options that an explanation remembers."""
-    meta, found = explanation.meta, {}
-    if explanation.targets is not None:
-        targets = explanation.targets
-        found["target"] = int(targets.ravel()[0]) if targets.size == 1 else targets if targets.ndim == 1 else None
-    if meta.get("n_steps"):
-        found |= {"method": meta["method"], "n_steps": meta["n_steps"]}
-    if meta.get("value") not in (None, "output"):
-        found["value"] = meta["value"]
-    if meta.get("n_baselines", 1) == 1 and any(np.any(leaf.baselines) for leaf in explanation.leaves()):
-        found["baselines"] = explanation.baselines
-    return {"rtol": meta.get("rtol") or 0.01} | {name: value for name, value in found.items() if value is not None}
 
 
 def _feature(explanation: Explanation, place: int) -> str:

@@ -1,0 +1,286 @@
+"""How attributions build up along the path: the gradients at its nodes once more, this time one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from pyig import tree
+from pyig.contracts import Floats, Ints
+from pyig.errors import InputError, PyigError
+from pyig.explainer.again import option_of_sample, remembered, sample_of
+from pyig.explainer.options import Options
+from pyig.explainer.session import Outcome
+from pyig.explainer.tokens import route
+from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.explanation.groups import Groups, flat_attributions, groups_of
+from pyig.explanation.table import sample_labels, target_label
+from pyig.integrate.along import Along, Kept, nodes_rule
+from pyig.integrate.curves import running
+from pyig.integrate.inputs import read_inputs
+from pyig.quadrature import sigmoid, sigmoid_slope
+from pyig.targets import Outputs, Target
+
+if TYPE_CHECKING:
+    from pyig.explainer.core import IntegratedGradients
+
+LEAST, USUAL, MOST = 5, 33, 4096  # nodes
+_NEAR = 1e-3  # an end of the path is not evaluated where a node is as near
+_OTHER = 0.01  # of F and the attributions: a larger difference means another model or other options
+_OF_METHOD = ("method", "n_steps", "prefix", "repeatable", "max_evals", "confidence")  # say how to integrate, not what
+
+
+@dataclass(frozen=True)
+class _AlongOptions(Options):
+    """The options of a call that keeps what it sees at the nodes."""
+
+    kept: Any = None
+
+    def scheme(self) -> Along:
+        """Return the nodes to evaluate."""
+        assert not isinstance(self.method, str)
+        return Along(self.method, self.rtol, self.kept)
+
+
+class _Flat(Target):
+    """A target by its flat index, as an explanation holds it, whatever the rank of the outputs."""
+
+    def resolve(self, rows: Ints, shape: tuple[int, ...], outputs: Outputs, name: str = "target") -> Ints:
+        """Return the index for every row."""
+        assert self.index is not None
+        flat, size = int(self.index[0]), int(np.prod(shape[1:], dtype=np.int64))
+        if not 0 <= flat < size:
+            raise InputError(f"expected the model of the explanation, of output {flat}; got one of {size} outputs")
+        return np.full((len(rows), 1), flat, dtype=np.int64)
+
+
+def along(
+    explainer: IntegratedGradients,
+    explanation: Explanation,
+    sample: int,
+    target: int,
+    x: Any,
+    top: int,
+    features: Sequence[int | str] | None,
+    nodes: int | None,
+    options: dict[str, Any],
+) -> CumulativeAttributions:
+    """See `IntegratedGradients.along`."""
+    i, k = _picked(explanation, sample, target)
+    question = asked(explanation, i, k, x, options)
+    if x is None and not tree.is_frame(explanation.inputs):
+        question["x"] = _native(explainer, question["x"])
+    alphas = nodes_of(explanation, i, k, nodes)
+    groups = groups_of(explanation, i, k, top, features)
+    labels = _labels(explainer, explanation, groups, question)
+    kept, outcome = walked(explainer, question, labels, len(groups.names), alphas)
+    return lines_of(explanation, i, k, groups, kept, outcome, alphas)
+
+
+def nodes_of(explanation: Explanation, i: int, k: int, nodes: int | None) -> Floats:
+    """Return the nodes: those that the explanation was made with, thinned to `nodes`; else equally spaced ones.
+
+    Both ends are among them, or a node next to them, which then counts as the end: a path may begin beside a kink.
+    Paths of several baselines have few nodes in common, and exact methods none.
+    """
+    if nodes is not None and (isinstance(nodes, bool) or not isinstance(nodes, (int, np.integer))):
+        raise InputError(f"expected nodes= as a whole number; got {nodes!r}")
+    if nodes is not None and not LEAST <= nodes <= MOST:
+        raise InputError(f"expected nodes= between {LEAST} and {MOST}; got {nodes}")
+    path = explanation.path(i, k)
+    near = np.isnan(path.slopes) & (np.minimum(_gap(path.alphas), _gap(path.alphas[::-1])[::-1]) < _NEAR)
+    known: Floats = np.unique(path.alphas[~near])
+    alone = int(explanation.meta.get("n_baselines") or 1) == 1 and not explanation.meta.get("noise")
+    if not alone or len(known) < min(LEAST, nodes or LEAST):
+        known = np.array([])
+    if nodes is None:
+        return known if len(known) else np.linspace(0.0, 1.0, USUAL)
+    if len(known) < nodes:
+        return np.linspace(0.0, 1.0, nodes)
+    thinned: Floats = known[np.linspace(0, len(known) - 1, nodes).round().astype(int)]
+    return thinned
+
+
+def _gap(alphas: Floats) -> Floats:
+    return np.append(np.abs(np.diff(alphas)), np.inf)
+
+
+def asked(explanation: Explanation, i: int, k: int, x: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Return x, baselines, target and options of one sample and target of an explanation."""
+    meta, samples = explanation.meta, len(explanation)
+    if meta.get("noise"):
+        raise InputError("expected an explanation without noise; the path of a mean over noise is not one path")
+    ids = bool(meta.get("summed"))
+    layered = meta.get("layer") is not None and not ids
+    if layered and x is None:
+        raise InputError("expected x= as well: the explanation is of a layer, and does not hold the model's input")
+    if layered and "layer" not in options:
+        raise InputError(f"expected layer= as well: the explanation is of the layer {meta['layer']!r}")
+    known = {name: value for name, value in remembered(explanation).items() if name in ("value", "rtol")}
+    given = known | {name: value for name, value in options.items() if name not in _OF_METHOD}
+    several = int(meta.get("n_baselines") or 1) > 1
+    if several and "baselines" not in given:
+        raise InputError(f"expected baselines= as well: the explanation averages {meta['n_baselines']} of them")
+    given = {name: option_of_sample(value, i, samples) for name, value in given.items()}
+    # The baseline that was used, whether it was given, named or drawn; for ids it may be one of the layer.
+    if not several and not layered and not (ids and "baselines" in given):
+        given["baselines"] = sample_of(explanation.baselines, i) if _rows(explanation) else explanation.baselines
+    if explanation.targets is not None:
+        given["target"] = _Flat("same", explanation.targets.reshape(samples, -1)[i, k : k + 1])
+    return {"x": sample_of(explanation.inputs if x is None else x, i), "target": None, "baselines": None} | given
+
+
+def walked(
+    explainer: IntegratedGradients, question: dict[str, Any], labels: Sequence[Ints], groups: int, alphas: Floats
+) -> tuple[Kept, Outcome]:
+    """Evaluate the gradients at the nodes; options in `question` are those of one sample."""
+    given = dict(question)
+    x, baselines, target = given.pop("x"), given.pop("baselines"), given.pop("target")
+    kept = Kept(labels, groups)
+    base = Options.read(given)
+    known = {f.name: getattr(base, f.name) for f in fields(base)}
+    settings = _AlongOptions(**known | {"method": nodes_rule(alphas), "kept": kept})
+    return kept, explainer._run(x, baselines, target, settings, record=False)
+
+
+def lines_of(
+    explanation: Explanation, i: int, k: int, groups: Groups, kept: Kept, outcome: Outcome, alphas: Floats
+) -> CumulativeAttributions:
+    """Put together what was found; it has to be of the model and the options that the explanation is of."""
+    number = i * (explanation.values.size // len(explanation)) + k
+    weights = flat_attributions(explanation, i, k)
+    phi = np.asarray(np.bincount(groups.labels, weights=weights, minlength=len(groups.names)), dtype=np.float64)
+    _check_same(explanation, number, float(np.abs(phi).sum()), outcome)
+    heads, slopes = kept.table(len(alphas))
+    there = np.isfinite(heads)
+    # Of a run that was stopped, the paths that it completed; else what it has of the first one.
+    whole = np.flatnonzero(there.all(axis=1)) if len(heads) else np.arange(0)
+    used = whole if len(whole) else np.arange(min(1, len(heads)))
+    if not len(used) or np.count_nonzero(there[used[0]]) < min(LEAST, len(alphas)):
+        raise PyigError("stopped before the path was known at a few nodes; there is nothing to draw")
+    seen = there[used[0]]
+    paths = [_path(alphas[seen], heads[p, seen], slopes[p, seen], kept.log_odds) for p in used]
+    nodes = paths[0].alphas
+    values, shares, steps, halves = (
+        np.mean(parts, axis=0) for parts in zip(*(path[1:] for path in paths), strict=True)
+    )
+    values[[0, -1]] = explanation.baseline_values.ravel()[number], explanation.values.ravel()[number]
+    residual = phi - steps.sum(axis=0)
+    return CumulativeAttributions(
+        names=groups.names,
+        others=groups.others,
+        alphas=nodes,
+        values=values,
+        slopes=shares,
+        cumulative=_closed(nodes, steps, residual, phi),
+        attributions=phi,
+        estimates=np.abs(steps.sum(axis=0) - halves),
+        residual=residual,
+        error=float(explanation.error.ravel()[number]),
+        n_evals=int(there.sum()),
+        complete=len(whole) == len(outcome.baselines),
+        title=_title(explanation, i, k),
+        meta={"log_odds": kept.log_odds, "baselines": len(used), "backend": outcome.backend.name},
+    )
+
+
+class _Path(NamedTuple):
+    """One path: nodes, F, slopes of F (n, m), what each cell adds (n - 1, m), integrals through every second node."""
+
+    alphas: Floats
+    values: Floats
+    slopes: Floats
+    steps: Floats
+    halves: Floats
+
+
+def _path(alphas: Floats, heads: Floats, slopes: Floats, log_odds: bool) -> _Path:
+    for end, place in ((0.0, 0), (1.0, -1)):
+        if abs(alphas[place] - end) < _NEAR:
+            alphas = alphas.copy()
+            alphas[place] = end
+        else:  # stopped before it was there: as if nothing changed from the last node on
+            at = 0 if place == 0 else len(alphas)
+            heads = np.insert(heads, at, heads[place] + (end - alphas[place]) * slopes[place].sum())
+            slopes, alphas = np.insert(slopes, at, slopes[place], axis=0), np.insert(alphas, at, end)
+    half = np.unique(np.append(np.arange(0, len(alphas), 2), len(alphas) - 1))
+    if not log_odds:
+        return _Path(alphas, heads, slopes, running(alphas, slopes), running(alphas[half], slopes[half]).sum(axis=0))
+    steep = slopes.sum(axis=1)
+    steps = running(alphas, slopes, heads, steep)
+    halves = running(alphas[half], slopes[half], heads[half], steep[half]).sum(axis=0)
+    return _Path(alphas, sigmoid(heads), sigmoid_slope(heads)[:, None] * slopes, steps, halves)
+
+
+def _closed(alphas: Floats, steps: Floats, residual: Floats, phi: Floats) -> Floats:
+    """Add up the cells, and what is missing at the end along with them: a line stays level where it does not move."""
+    sizes = np.abs(steps)
+    moved = sizes.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(moved > 0, sizes / moved, np.diff(alphas)[:, None])
+    found = np.concatenate([np.zeros((1, len(phi))), np.cumsum(steps + residual * share, axis=0)])
+    found[-1] = phi  # to the last bit
+    return found
+
+
+def _native(explainer: IntegratedGradients, x: Any) -> Any:
+    """Return numpy as tensors of the backend in use: a function of tensors takes nothing else."""
+    backend = explainer._backend
+    return x if backend is None else tree.tree_map(lambda leaf: backend.asarray(np.array(leaf)), x)
+
+
+def _check_same(explanation: Explanation, number: int, size: float, outcome: Outcome) -> None:
+    after, before = (float(v.ravel()[number]) for v in (explanation.values, explanation.baseline_values))
+    slack = _OTHER * (abs(after) + abs(before) + size)
+    for block in outcome.blocks:
+        for which, got, wanted in (("F(x)", block.values, after), ("F(x')", block.baseline_values, before)):
+            if not abs(float(got.ravel()[0]) - wanted) <= slack:
+                raise InputError(
+                    f"expected the model, the baselines and the options of the explanation, in which {which} is "
+                    f"{wanted:.6g}; got {float(got.ravel()[0]):.6g}. Pass what was given to explain() here as well"
+                )
+
+
+def _labels(
+    explainer: IntegratedGradients, explanation: Explanation, groups: Groups, question: dict[str, Any]
+) -> list[Ints]:
+    """Return the line of every number on the path, leaf by leaf; of ids, those that go into an embedding."""
+    sizes = [int(np.prod(leaf.inputs.shape[1:], dtype=np.int64)) for leaf in explanation.leaves()]
+    parts = np.split(groups.labels, np.cumsum(sizes)[:-1])
+    if question.get("layer") is not None:
+        return [part for part, leaf in zip(parts, explanation.leaves(), strict=True) if leaf.inputs.dtype.kind == "f"]
+    backend = explainer.backend_for(question["x"])
+    with backend.session():
+        inputs = read_inputs(backend, question["x"], question.get("forward_kwargs"))
+        if len(inputs.leaves) != len(parts):
+            raise InputError(f"expected the input of the explanation, {len(parts)} arrays; got {len(inputs.leaves)}")
+        held = len(inputs.floating) < len(inputs.leaves)
+        routed = route(backend, explainer.model, inputs, explainer._memory) if held else None
+    if routed is None:
+        return [parts[place] for place in inputs.floating]
+    whole = np.concatenate([parts[place] for place in routed.whole])
+    # What no id of the input stands for is in no line.
+    looked = [np.where(each.entries >= 0, whole[each.entries], len(groups.names)) for each in routed.found]
+    return [parts[place] for place in routed.floats] + looked
+
+
+def _rows(explanation: Explanation) -> bool:
+    """Tell whether the baseline has a row for each sample."""
+    return len(explanation) > 1 and all(len(leaf) > 1 for leaf in tree.flatten(explanation.baselines)[0])
+
+
+def _title(explanation: Explanation, i: int, k: int) -> str:
+    target = target_label(explanation, i, k)
+    return f"sample {sample_labels(explanation)[i]}" + (f", target {target}" if target is not None else "")
+
+
+def _picked(explanation: Explanation, sample: int, target: int) -> tuple[int, int]:
+    count = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
+    for kind, index, length in (("sample", sample, len(explanation)), ("target", target, count)):
+        if not -length <= index < length:
+            raise InputError(f"expected the position of a {kind} below {length}; got {kind}={index}")
+    return sample % len(explanation), target % count
