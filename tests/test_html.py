@@ -189,6 +189,30 @@ def test_every_picture_is_a_png_with_words(kind: str) -> None:
         assert drawing["aria-label"].startswith("F from 0.25 at the baseline to")
 
 
+def test_the_baseline_stands_beside_the_input() -> None:
+    e = samples.picture((3, 16, 20))
+    start = np.linspace(0, 1, 20, dtype=np.float32) * np.ones((1, 3, 16, 20), np.float32)
+    for one, colours in ((e, 1), (replace(e, baselines=start), 8)):
+        (image,) = [i for i in Page(one.to_html()).named("img") if i["alt"] == "the baseline picture"]
+        pixels = matplotlib.image.imread(io.BytesIO(base64.b64decode(image["src"].partition(",")[2])))
+        assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) >= colours
+        assert max(int(image["width"]), int(image["height"])) == 96
+    text = Page(replace(e, meta={**e.meta, "n_baselines": 8}).to_html()).text
+    assert "baseline, mean of 8" in text
+    assert "mean of" not in Page(e.to_html()).text
+
+
+def test_the_tokens_of_the_baseline_are_said() -> None:
+    tokens = np.array([["good", "film", "<b>"]])
+    e = replace(samples.make(np.zeros((1, 3)), np.array([[0.5, 0.1, -0.3]])), inputs=tokens)
+    same = Page(replace(e, baselines=np.array([["[PAD]"] * 3])).to_html())
+    assert "baseline: [PAD] in the place of every piece" in " ".join(same.text.split())
+    other = replace(e, baselines=np.array([["bad", "book", "<i>"]])).to_html()
+    assert "in the place of every piece" not in other
+    assert 'title="+0.500, baseline bad"' in other
+    assert "baseline &lt;i&gt;" in other
+
+
 def test_all_numbers_stand_in_the_tables() -> None:
     text = Page(samples.table(gap=0.02).to_html()).text
     for piece in ("oldpeak", "2.3", "2.433", "+0.804", "completeness gap", "-0.020", "F(x) - F(x')", "6.9 %"):

@@ -89,6 +89,26 @@ def check_shown(outputs: list[Any]) -> None:
 
 
 @pytest.mark.slow
+def test_widgets_of_ones_own_have_a_static_copy_too() -> None:
+    cells = [
+        MODELS["callable"],
+        "%load_ext pyig\nig = pyig.IntegratedGradients(net, gradient=lambda rows: 2 * rows)",
+        "e, f = ig.explain(x[:1]), ig.explain(x)",
+        "w = e.widget(ig)\nw",
+        "e.compare(f, labels=('one', 'other'))",
+        "%ig_compare e f",
+        "import ipywidgets\nipywidgets.VBox([w])",
+    ]
+    outputs = [cell.outputs for cell in run(cells).cells]
+    for found in outputs[3:6]:
+        check_shown(found)
+    for found, labels in ((outputs[4], ("A: one", "B: other")), (outputs[5], ("A: e", "B: f"))):
+        assert all(label in found[0].data["text/html"] for label in labels)
+    (box,) = outputs[6]  # in a box it is a widget among others
+    assert "text/html" not in box.data
+
+
+@pytest.mark.slow
 def test_a_mistake_stops_the_notebook_with_one_line() -> None:
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="UsageError: MODEL: name 'nett' is not defined"):
         run(["%load_ext pyig\nx = 1", "%ig_explain nett x"])

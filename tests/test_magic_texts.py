@@ -41,6 +41,14 @@ def test_a_text_in_a_cell(reading: InteractiveShell) -> None:
     assert "&lt;b&gt;bad" in found._repr_mimebundle_()["text/html"]
 
 
+def test_texts_are_compared(reading: InteractiveShell) -> None:
+    for name, text in (("one", "not bad"), ("two", "not very bad")):
+        reading.run_cell_magic("ig_explain", f"reader --text --tokenizer tokens -b 1 -q -o {name}", text)
+    with capture_output() as captured:
+        reading.run_line_magic("ig_compare", "one two")
+    assert ["very" in output.data["text/html"] for output in captured.outputs] == [False, True]
+
+
 def test_a_text_on_a_line(reading: InteractiveShell) -> None:
     found = reading.run_line_magic("ig_explain", "reader said --text --tokenizer tokens -b 1")
     assert found.texts == ("to be fair",)

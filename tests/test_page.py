@@ -14,7 +14,7 @@ import pytest
 import samples
 from test_html import EVIL
 
-from pyig.jupyter.display import static_copy
+from pyig.jupyter.display import static_copy, static_pair
 from pyig.jupyter.esm import css, packed
 from pyig.jupyter.page import harmless, page
 from pyig.views.payload import payload
@@ -86,6 +86,17 @@ def test_the_static_copy_is_text_picture_and_markup() -> None:
     assert "Static copy. Re-run the cell" in bundle["text/html"]
     assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG")
     assert set(static_copy(samples.table(), "x")) == {"text/plain", "text/html"}
+
+
+def test_the_static_copy_of_a_comparison_shows_both() -> None:
+    table, picture = samples.table(), samples.picture((3, 64, 64))
+    bundle = static_pair([(table, "A: first"), (picture, "B: <b>second</b>")], "pyig-static-2")
+    markup = bundle["text/html"]
+    assert markup.startswith('<div class="pyig pyig-static-2">')
+    assert markup.count("Static copy. Re-run the cell") == 1
+    assert markup.index("A: first") < markup.index("oldpeak") < markup.index("B: &lt;b&gt;second&lt;/b&gt;")
+    assert "attributions over the input" in markup[markup.index("B: ") :]
+    assert bundle["text/plain"].startswith("A: first\nsample 0")
 
 
 def test_the_worst_picture_is_saved_within_the_budget() -> None:

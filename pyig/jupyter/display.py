@@ -20,7 +20,7 @@ from IPython.display import display
 from pyig.explanation import Explanation
 from pyig.jupyter.origin import Origin, origin_of
 from pyig.views import show
-from pyig.views.markup import Html
+from pyig.views.markup import Html, esc
 from pyig.views.png import encode
 from pyig.views.raster import heat, overlay_few_colours, per_pixel, shrink, visible
 from pyig.views.shapes import kind_of, picture_leaf
@@ -41,9 +41,9 @@ def display_live(explanation: Explanation, origin: Origin | None = None, view: d
     """
     if not live():
         raise NotImplementedError
-    return display_widget(
-        explanation, make(explanation, origin, view), top=((view or {}).get("table") or {}).get("top")
-    )
+    widget = make(explanation, origin, view)
+    display_widget(widget)
+    return widget
 
 
 def live() -> bool:
@@ -64,14 +64,35 @@ def make(explanation: Explanation, origin: Origin | None = None, view: dict[str,
     return ExplanationWidget(explanation, origin or origin_of(explanation), view)
 
 
-def display_widget(explanation: Explanation, widget: Any, top: int | None = None) -> Any:
-    """Show the static copy of an explanation, then a widget."""
-    name = f"pyig-static-{secrets.token_hex(6)}"
-    widget.static_class = name
-    display(static_copy(explanation, name, top), raw=True)
-    display(widget)
+def display_widget(widget: Any) -> None:
+    """Show the static copy of what a widget shows, or compares, then the widget."""
+    if not widget.static_class:
+        widget.static_class = f"pyig-static-{secrets.token_hex(6)}"
+    top = (widget.view.get("table") or {}).get("top")
+    compared = (
+        [] if len(widget.pinned) < 2 else [(one, f"{key}: {label}") for key, (one, label) in widget.pinned.items()]
+    )
+    bundle = static_copy(widget.explanation, widget.static_class, top)
+    if compared:
+        bundle |= static_pair(compared, widget.static_class, top)
+    display(bundle, raw=True)
+    found = widget._repr_mimebundle_()  # with metadata or without, as anywidget's version has it
+    data, metadata = found if isinstance(found, tuple) else (found, None)
+    display(data, metadata=metadata, raw=True)
     _close_older(widget)
-    return widget
+
+
+def static_pair(compared: list[tuple[Explanation, str]], name: str, top: int | None = None) -> dict[str, str]:
+    """Return text and HTML of several explanations, each under its label."""
+    texts, parts = [], []
+    for one, label in compared:
+        copy = static_copy(one, "one", top)
+        texts.append(f"{label}\n{copy['text/plain']}")
+        parts.append(f"<h4>{esc(label)}</h4>{copy['text/html'].replace(CAPTION, '')}")
+    return {
+        "text/plain": "\n\n".join(texts),
+        "text/html": Html(f'<div class="pyig {name}">{"".join(parts)}{CAPTION}</div>'),
+    }
 
 
 def static_copy(explanation: Explanation, name: str, top: int | None = None) -> dict[str, str]:
@@ -110,7 +131,8 @@ def _close_older(widget: Any) -> None:
     before, shown = _OF_CELL.pop(cell, (count, []))
     if before != count:
         for old in shown:
-            old.close()
+            if old is not widget:
+                old.close()
         shown = []
     _OF_CELL[cell] = (count, [*shown, widget])
     while len(_OF_CELL) > MOST_WIDGETS:

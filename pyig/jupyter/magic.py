@@ -164,12 +164,12 @@ class IgMagics(Magics):
         scope, words = Scope(self.shell, local_ns or {}), line.split()
         if len(words) != 2:
             raise UsageError(f"expected %ig_compare A B: two explanations; got {line.strip() or 'neither'}")
-        one, other = (scope.evaluate(word, "%ig_compare") for word in words)
+        one, other = (_as_shown(scope.evaluate(word, "%ig_compare")) for word in words)
         for word, value in zip(words, (one, other), strict=True):
             if not isinstance(value, Explanation):
                 raise UsageError(f"expected {word} to be an Explanation; got {type(value).__name__}")
         if live():
-            display_widget(one, one.compare(other, (words[0], words[1])))
+            display_widget(one.compare(other, (words[0], words[1])))
         else:
             for each in (one, other):
                 display({"text/plain": show(each, "text"), "text/html": show(each, "html")}, raw=True)
@@ -252,6 +252,16 @@ class IgMagics(Magics):
             return False
         shown, count = self._shown
         return shown() is explanation and count == self.shell.execution_count
+
+
+def _as_shown(value: Any) -> Any:
+    """Return the words of explained texts as an Explanation; anything else as it is."""
+    texts = sys.modules.get("pyig.text.result")  # who has a TextExplanation has brought that room along
+    if texts is None or not isinstance(value, texts.TextExplanation):
+        return value
+    from pyig.jupyter.texts import pieces_of
+
+    return pieces_of(value)
 
 
 def _written(args: argparse.Namespace) -> dict[str, str]:

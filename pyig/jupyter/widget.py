@@ -95,6 +95,7 @@ class ExplanationWidget(anywidget.AnyWidget):
         self._runs_of: Any = None
         self._lock = threading.RLock()
         self._worker = Worker(self._report, self._finish)
+        self.pinned = dict(pins or {})
         pinned, bytes_of = {}, {"data_a": b"", "data_b": b""}
         for key, (one, label) in (pins or {}).items():
             spec, bytes_of[f"data_{key.lower()}"] = payload(one, [0])
@@ -123,6 +124,14 @@ class ExplanationWidget(anywidget.AnyWidget):
         """Stop what is running, and take the widget away."""
         self._worker.cancel()
         super().close()
+
+    def _ipython_display_(self) -> None:
+        """Show the static copy first, as an Explanation does; IPython goes on by itself where no kernel is."""
+        from pyig.jupyter.display import display_widget, live
+
+        if not live():
+            raise NotImplementedError
+        display_widget(self)
 
     def explain(self, **changes: Any) -> None:
         """Explain the shown sample again with changed options, in the background; see `wait`.

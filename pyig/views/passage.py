@@ -9,7 +9,7 @@ import numpy as np
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
 from pyig.views.colours import hex_of
-from pyig.views.markup import esc
+from pyig.views.markup import esc, name
 from pyig.views.words import signed
 
 LEVELS = 8  # of each sign: a piece of the strongest colour is the largest of its text
@@ -50,21 +50,24 @@ def passage(explanation: Explanation, i: int, k: int, leaf: Leaf) -> str:
     phi = leaf.attributions[i] if explanation.values.ndim == 1 else leaf.attributions[i, k]
     pieces, amounts = [str(piece) for piece in leaf.inputs[i]], np.asarray(phi, dtype=np.float64).tolist()
     largest = max((abs(a) for a in amounts if math.isfinite(a)), default=0.0)
-    figures = signed(amounts)
+    figures, starts = signed(amounts), [str(start).strip() for start in leaf.baselines[i]]
     laid = any(piece.strip() != piece for piece in pieces)
     out = [
-        _piece(piece, amount, figure, largest)
-        for piece, amount, figure in zip(pieces, amounts, figures, strict=True)
+        _piece(piece, amount, f"{figure}, baseline {start}" if start else figure, figure, largest)
+        for piece, amount, figure, start in zip(pieces, amounts, figures, starts, strict=True)
         if piece
     ]
-    return f'<p class="passage" dir="auto">{("" if laid else " ").join(out)}</p>'
+    kinds = {start for piece, start in zip(pieces, starts, strict=True) if piece.strip()}
+    said = next(iter(kinds), "") if len(kinds) == 1 else ""
+    note = f'<p class="legend">baseline: {name(said)} in the place of every piece</p>' if said else ""
+    return f'<p class="passage" dir="auto">{("" if laid else " ").join(out)}</p>{note}'
 
 
-def _piece(piece: str, amount: float, figure: str, largest: float) -> str:
+def _piece(piece: str, amount: float, title: str, figure: str, largest: float) -> str:
     level = 0 if largest == 0 or not math.isfinite(amount) else math.ceil(LEVELS * abs(amount) / largest - 1e-9)
     shown = esc(piece)
     if not level or not piece.strip():
         return shown
     above = f"<rt>{esc(figure)}</rt>" if abs(amount) >= SAID * largest else ""
-    marked = f'<span class="{"f" if amount > 0 else "a"}{level}" title="{esc(figure)}">{shown}</span>'
+    marked = f'<span class="{"f" if amount > 0 else "a"}{level}" title="{esc(title)}">{shown}</span>'
     return f"<ruby>{marked}{above}</ruby>" if above else marked

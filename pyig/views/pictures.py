@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyig.explanation import Explanation
+from pyig.views.colours import Bytes
 from pyig.views.markup import esc
 from pyig.views.png import data_uri, encode
 from pyig.views.raster import Floats, Heat, few_colours, heat, overlay, overlay_few_colours, per_pixel, shrink, visible
@@ -12,10 +13,11 @@ from pyig.views.shapes import picture_leaf
 from pyig.views.words import signed
 
 SIDE = 224  # pixels on screen for the longer side of a small picture
+START = 96  # of the baseline beside it
 
 
 def picture_row(explanation: Explanation, i: int, k: int, caption: str, limit: int, budget: int) -> str:
-    """Return the three pictures of one path side by side.
+    """Return the three pictures of one path side by side, and the baseline, small.
 
     A side above `limit` pixels is reduced by averaging; above `budget` bytes in all, fewer colours are used,
     first in the overlay, then in the input.
@@ -32,6 +34,7 @@ def picture_row(explanation: Explanation, i: int, k: int, caption: str, limit: i
         mixed = encode(*overlay_few_colours(shown, colours))
     if len(source) + len(middle) + len(mixed) > budget and shown.ndim == 3:
         source = encode(*few_colours(shown))
+    start = visible(leaf.baselines[i], layout, like=leaf.inputs[i])
     files = [source, middle, mixed]
     words = [
         ("input", "the input picture"),
@@ -39,6 +42,7 @@ def picture_row(explanation: Explanation, i: int, k: int, caption: str, limit: i
         ("overlay", "attributions over the input"),
     ]
     figures = [_figure(file, title, text, small.shape) for file, (title, text) in zip(files, words, strict=True)]
+    figures.append(_figure(_small(start), _start_name(explanation), "the baseline picture", small.shape, START))
     note = f" Reduced for display: one pixel is the mean of {factor} x {factor}." if factor > 1 else ""
     return f'<p>{esc(caption)}</p><div class="row">{"".join(figures)}</div>{_legend(colours, note)}'
 
@@ -56,8 +60,21 @@ def describe(pixels: Floats) -> str:
     return f"{size}, {share} % of the attribution speaks for; strongest at row {row}, column {column}"
 
 
-def _figure(file: bytes, title: str, text: str, shape: tuple[int, ...]) -> str:
-    zoom = SIDE / max(shape)
+def _small(picture: Bytes) -> bytes:
+    """Return a picture of at most `START` pixels on a side; one of one colour as a single pixel."""
+    if (picture == picture[:1, :1]).all():
+        return encode(picture[:1, :1])
+    shown = np.rint(shrink(picture, -(-max(picture.shape[:2]) // START))).astype(np.uint8)
+    return encode(*few_colours(shown)) if shown.ndim == 3 else encode(shown)
+
+
+def _start_name(explanation: Explanation) -> str:
+    count = explanation.meta.get("n_baselines") or 1
+    return f"baseline, mean of {count}" if count > 1 else "baseline"
+
+
+def _figure(file: bytes, title: str, text: str, shape: tuple[int, ...], side: int = SIDE) -> str:
+    zoom = side / max(shape)
     width, height = round(shape[1] * zoom), round(shape[0] * zoom)
     crisp = ' class="crisp"' if zoom > 1.5 else ""
     image = f'<img{crisp} src="{data_uri(file)}" width="{width}" height="{height}" alt="{esc(text)}">'
