@@ -8,6 +8,7 @@ import numpy as np
 
 from pyig.errors import InputError
 from pyig.explanation import Explanation
+from pyig.explanation.running import running_sum
 from pyig.views.colours import hex_of
 from pyig.views.figure import bare, figure_of, new_figure
 from pyig.views.shapes import pick
@@ -50,9 +51,7 @@ def convergence(explanation: Explanation, sample: int = 0, target: int = 0, ax: 
 
     right.plot(path.alphas, path.values - path.values[0], color=blue, linewidth=1.2, label="F(a) - F(x')")
     if np.any(path.weights != 0):
-        # A node's share of the path ends where the weights so far end, not at the node.
-        reached = np.cumsum(np.append(0.0, path.weights))
-        total = np.cumsum(np.append(0.0, np.nan_to_num(path.weights * path.slopes)))
+        reached, total = (np.append(0.0, part) for part in running_sum(explanation, i, k))
         right.plot(reached, total, "--", color=orange, linewidth=1.5, label="sum of weight * dF/da so far")
     gap = float(explanation.deltas.reshape(len(explanation), -1)[i, k])
     right.set_title(f"running sum: gap {number(gap)} at the end", loc="left", fontsize="medium")

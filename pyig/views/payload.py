@@ -14,6 +14,7 @@ import numpy as np
 
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
+from pyig.explanation.running import running_sum
 from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label
 from pyig.explanation.verdict import l1, percent, status
 from pyig.tree import flatten
@@ -185,8 +186,7 @@ def _add_before(packer: Packer, before: Explanation, e: Explanation, number: int
 def _add_record(packer: Packer, e: Explanation, i: int, j: int) -> None:
     """Add F along the path and the running sum of the quadrature, thinned to what a chart can show."""
     path = e.path(i, j)
-    reached = np.cumsum(np.nan_to_num(path.weights))
-    total = np.cumsum(np.nan_to_num(path.weights * path.slopes))
+    reached, total = running_sum(e, i, j)
     table = np.stack([path.alphas, path.values, path.slopes, path.weights, reached, total])
     keep = np.unique(np.linspace(0, table.shape[1] - 1, min(POINTS, table.shape[1])).round().astype(int))
     packer.add("path", table[:, keep], "f8")
