@@ -123,6 +123,20 @@ def table() -> tuple[Net, Any, list[Any]]:
     return net, (COLUMNS, FLOATS), [np.stack([part.sum(-1) for part in phi], axis=1), last]
 
 
+def matrix() -> tuple[Net, Any, list[Any]]:
+    """All in one matrix of floats, of which the model rounds the first three columns."""
+
+    class Matrix(Table):
+        def forward(self, x: torch.Tensor, numbers: torch.Tensor | None = None) -> torch.Tensor:
+            return super().forward(x[:, :3].long(), x[:, 3:])
+
+    net, x = Matrix(), np.concatenate([COLUMNS, FLOATS], axis=1).astype(np.float32)
+    _, _, wanted = table()
+    net(torch.as_tensor(x))
+    net.load_state_dict(table()[0].state_dict())
+    return net, x, [np.concatenate(wanted, axis=1)]
+
+
 def towers() -> tuple[Net, Any, list[Any]]:
     net, other = Towers(), IDS[::-1].copy()
     net(*tensors(IDS, other))
@@ -146,7 +160,7 @@ def factorised() -> tuple[Net, Any, list[Any]]:
 
 
 CASES: dict[str, Callable[[], tuple[Net, Any, list[Any]]]] = {
-    case.__name__: case for case in (priced, table, towers, summed, factorised)
+    case.__name__: case for case in (priced, table, matrix, towers, summed, factorised)
 }
 
 

@@ -101,7 +101,7 @@ class Session:
             if contrast.top > 1:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
         layer, routed = options.layer, None
-        if layer is None and len(inputs.floating) < len(inputs.leaves) and not options.attribute_to_layer_inputs:
+        if layer is None and not options.attribute_to_layer_inputs:
             with backend.session():
                 routed = route(backend, self._model, inputs, self._memory)
         positions: Sequence[int] = inputs.floating if layer is None else range(len(inputs.leaves))

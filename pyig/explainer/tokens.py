@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pyig.contracts import Backend, Ints, Tensor
 from pyig.errors import ModelError
 from pyig.explanation import Explanation
 from pyig.integrate.inputs import Inputs
-from pyig.structure.embedding import LookUp, Tables, look_ups, tables
+from pyig.structure.embedding import LookUp, Tables, look_ups, reads, tables
 from pyig.structure.looking_up import LookingUp
 
 _LOOKED_AT = 8  # samples: their values are known to be ids of the model
@@ -31,9 +32,9 @@ class Routed:
     ----------
     held : Tables
     found : tuple of LookUp
-        What moves behind embeddings; ids are numbered over the leaves that are not floats.
+        What moves behind embeddings; ids are numbered over the leaves of `whole`.
     whole : tuple of int
-        Those leaves, as positions in the input.
+        Leaves that may hold ids, as positions in the input: those of whole numbers, and floats that the model rounds.
     floats : tuple of int
         Leaves that move themselves.
     shapes : tuple
@@ -107,37 +108,45 @@ def route(backend: Backend, model: Any, inputs: Inputs, memory: MutableMapping[A
 
     None where no input goes into one: the numbers are then meant as numbers.
     """
-    whole = tuple(i for i in range(len(inputs.leaves)) if i not in inputs.floating)
-    shapes = tuple(tuple(map(int, inputs.leaves[i].shape[1:])) for i in whole)
-    key = ("embedding", tuple(inputs.names), whole, tuple(inputs.batched))
+    key = ("embedding", tuple(inputs.names), inputs.floating, tuple(inputs.batched))
     known: Routed | None = memory.get(key)
-    known = known and known.for_shapes(shapes)
-    if known is None:
-        held = tables(backend, model)
-        found = [] if held is None else _looked(backend, held, inputs, whole)
-        if held is None or not found:
-            return None
-        known = Routed(held, tuple(found), whole, inputs.floating, shapes)
-    memory[key] = known
-    return known
+    if key in memory and known is None:
+        return None
+    shapes = _shapes(inputs, () if known is None else known.whole)
+    memory[key] = (known and known.for_shapes(shapes)) or _looked(backend, model, inputs)
+    found: Routed | None = memory[key]
+    return found
 
 
-def _looked(backend: Backend, held: Tables, inputs: Inputs, whole: Sequence[int]) -> list[LookUp]:
+def _looked(backend: Backend, model: Any, inputs: Inputs) -> Routed | None:
+    held = tables(backend, model)
+    if held is None:
+        return None
     few = np.arange(min(_LOOKED_AT, inputs.samples))
-    samples = [np.array(backend.to_numpy(backend.take(inputs.leaves[i], few))) for i in whole]
+    samples = [np.array(backend.to_numpy(backend.take(leaf, few))) for leaf in inputs.leaves]
 
-    def call(changed: Sequence[Any], rows: int) -> Any:
+    def run(places: Sequence[int], changed: Sequence[Any], rows: int) -> Any:
         same = np.zeros(rows, dtype=np.int64)
         leaves = [backend.take(leaf, same) for leaf in inputs.leaves]
-        for i, array in zip(whole, changed, strict=True):
+        for i, array in zip(places, changed, strict=True):
             leaves[i] = backend.cast_like(backend.from_numpy(np.ascontiguousarray(array), leaves[i]), leaves[i])
         kwargs = {name: backend.take(value, same) for name, value in inputs.batched.items()} | inputs.shared
         return backend.call(tree.unflatten(call_spec(inputs.spec), leaves), kwargs)
 
+    def asked(question: Any, places: tuple[int, ...]) -> Any:
+        return question(backend, held, [samples[i] for i in places], partial(run, places))
+
+    floats = inputs.floating
+    whole = tuple(i for i in range(len(samples)) if i not in floats or asked(reads, (i,)))
     try:
-        return look_ups(backend, held, samples, call)
+        found = asked(look_ups, whole) if whole else []
     except ModelError:  # the model takes no whole numbers
-        return []
+        return None
+    return Routed(held, tuple(found), whole, floats, _shapes(inputs, whole)) if found else None
+
+
+def _shapes(inputs: Inputs, places: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(map(int, inputs.leaves[i].shape[1:])) for i in places)
 
 
 def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: list[list[Tensor]]) -> Explanation:
@@ -146,6 +155,8 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
     stop = [np.array(backend.to_numpy(leaf)) for leaf in inputs.leaves]
     start = [np.array(backend.to_numpy(leaf)) for leaf in baselines[0]]
     for leaf, moved in routed.moved().items():  # what no embedding takes, such as a mask, stays as it is
+        if leaf in routed.floats:
+            continue
         start[leaf] = start[leaf] if moved.all() else np.where(moved, start[leaf], stop[leaf])
     phi, _ = tree.flatten(explanation.attributions)
     notes = [*explanation.meta["notes"], *_unmoved(routed, inputs, stop)]
@@ -163,13 +174,18 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
 
 def _unmoved(routed: Routed, inputs: Inputs, stop: Sequence[NDArray[Any]]) -> list[str]:
     """Name the leaves that stay as they are although they hold more than flags."""
-    still = [leaf for leaf in routed.whole if leaf not in routed.places and stop[leaf].max(initial=0) > _FLAG]
-    if not still:
-        return []
-    return [
-        f"whole numbers that go into no embedding are held fixed: {', '.join(inputs.names[leaf] for leaf in still)}. "
-        "Pass them as floats to explain them as numbers"
-    ]
+    fixed = [leaf for leaf in routed.whole if leaf not in (*routed.places, *routed.floats)]
+    still = [inputs.names[leaf] for leaf in fixed if stop[leaf].max(initial=0) > _FLAG]
+    rounded = [inputs.names[leaf] or "the input" for leaf in routed.places if leaf in routed.floats]
+    notes = []
+    if still:
+        notes.append(
+            f"whole numbers that go into no embedding are held fixed: {', '.join(still)}. Pass them as floats to "
+            "explain them as numbers"
+        )
+    if rounded:
+        notes.append(f"some floats of {', '.join(rounded)} are looked up in an embedding; the path runs behind it")
+    return notes
 
 
 def ids_alone(
@@ -197,9 +213,10 @@ def ids_alone(
     for leaf, entries, shape in zip(routed.whole, ranges, routed.shapes, strict=True):
         if native:
             chosen = backend.take(sums, (np.arange(rows)[:, None] * count + entries).reshape(-1))
-            out[leaf] = backend.cast_like(backend.reshape(chosen, (*lead, *shape)), like)
+            own_sum = backend.cast_like(backend.reshape(chosen, (*lead, *shape)), like)
         else:
-            out[leaf] = sums[:, entries].reshape(*lead, *shape).astype(like.dtype)
+            own_sum = sums[:, entries].reshape(*lead, *shape).astype(like.dtype)
+        out[leaf] = out[leaf] + own_sum if leaf in out else own_sum
     return [out[leaf] for leaf in range(len(inputs.leaves))]
 
 

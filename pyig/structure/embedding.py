@@ -66,6 +66,27 @@ def tables(backend: Backend, model: Any) -> Tables | None:
     return found if found.layers else None
 
 
+def reads(
+    backend: Backend, held: Tables, leaves: Sequence[NDArray[Any]], call: Callable[[Sequence[Any], int], Any]
+) -> bool:
+    """Tell whether an embedding layer is given anything that depends on these leaves; parameters as for `look_ups`."""
+    two = [_coded(leaf, np.repeat([[False], [True]], leaf[0].size, axis=1)) for leaf in leaves]
+    found: list[bool] = []
+
+    def note(layer: Any, ids: Any, run: Callable[[], Any]) -> Any:
+        given = backend.to_numpy(ids)
+        found.append(len(given) == 2 and bool((given[0] != given[1]).any()) if given.ndim else False)
+        return run()
+
+    try:
+        with held.watching(note):
+            call(two, 2)
+    except Exception as error:
+        if backend.is_out_of_memory(error):
+            raise
+    return any(found)
+
+
 def look_ups(
     backend: Backend, held: Tables, leaves: Sequence[NDArray[Any]], call: Callable[[Sequence[Any], int], Any]
 ) -> list[LookUp]:
@@ -73,7 +94,7 @@ def look_ups(
 
     Parameters
     ----------
-    leaves : sequence of integer or bool array (n, ...)
+    leaves : sequence of array (n, ...)
         A few samples.
     call : callable
         ``call(leaves, rows)`` runs the model on so many rows of the first sample, with these leaves.
