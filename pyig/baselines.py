@@ -161,7 +161,7 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
     if x.dtype.kind not in "fiub":
         return _text_leaf(given, x, name)
     if given is None:
-        given = 0
+        return np.zeros((1, *x.shape[1:]), x.dtype)
     if isinstance(given, str):
         given = BASELINES[given]
     found = _draw(given, x, rng) if callable(given) else np.asarray(given)

@@ -110,6 +110,13 @@ class TargetHead:
             cotangent = both[:, 1:] if self.kind == "logits" else both[:, 1:] - both[:, :1]
         return value, ops.reshape_like(cotangent, outputs)
 
+    def values(self, ops: Backend, outputs: Tensor, index: Sequence[Tensor]) -> Tensor:
+        """Return the values alone."""
+        if self.binary or SCALARS[self.kind, self.value] is not _output:
+            return self(ops, outputs, index)[0]
+        picked = [ops.pick(ops.flat(outputs), flat) for flat in index]
+        return picked[0] if len(picked) == 1 else picked[0] - picked[1]
+
 
 def _both_classes(ops: Backend, flat: Tensor, index: Tensor, kind: str) -> Tensor:
     """Return (R, 2) from (R, 1): ``[0, z]`` or ``[1 - p, p]``."""
@@ -127,3 +134,7 @@ class CustomHead:
         """Return values (R,) and the cotangent shaped like `outputs`."""
         del index
         return ops.custom_head(self.function, outputs)
+
+    def values(self, ops: Backend, outputs: Tensor, index: Sequence[Tensor]) -> Tensor:
+        """Return the values alone."""
+        return self(ops, outputs, index)[0]

@@ -6,6 +6,7 @@ once the outputs are known, where its range is checked.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Target:
             Fetches the outputs as numpy; asked only where the values decide.
         """
         columns = shape[1:]
-        size = int(np.prod(columns, dtype=np.int64))
+        size = math.prod(columns)
         if self.kind in ("default", "single") and size == 1:
             return np.zeros((len(rows), 1), dtype=np.int64)
         if self.kind == "single":
@@ -65,7 +66,8 @@ class Target:
             return self._ranked(columns, size, outputs, name)
         assert self.index is not None
         index = self.index if self.kind == "same" else self.index[rows]
-        return np.broadcast_to(_flat(index, self.kind, columns, name), (len(rows),)).reshape(-1, 1).copy()
+        flat = _flat(index, self.kind, columns, name)
+        return np.repeat(flat, len(rows) if self.kind == "same" else 1)[:, None]
 
     def _ranked(self, columns: Sequence[int], size: int, outputs: Outputs, name: str) -> Ints:
         if len(columns) > 1:
@@ -161,7 +163,8 @@ def _flat(index: Ints, kind: str, columns: Sequence[int], name: str) -> Ints:
             f"{name}={int(wide[row, axis])} is out of range{where}: the model's output has shape {_shown(columns)}, so "
             f"axis {axis + 1} takes 0 to {int(sizes[axis]) - 1}"
         )
-    flat: Ints = np.ravel_multi_index(tuple(np.where(wide < 0, wide + sizes, wide).T), tuple(sizes)).astype(np.int64)
+    found = np.where(wide < 0, wide + sizes, wide)
+    flat: Ints = found[:, 0] if len(sizes) == 1 else np.ravel_multi_index(tuple(found.T), tuple(sizes)).astype(np.int64)
     return flat
 
 

@@ -150,6 +150,121 @@ def test_weights_that_change_are_followed() -> None:
     np.testing.assert_allclose(found.values, fresh.values, rtol=1e-15)
 
 
+def test_slopes_that_change_in_place_are_followed() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 9), nn.PReLU(9), nn.Linear(9, 3)).eval()  # float32: the curve runs in float64
+    explainer, x = pyig.IntegratedGradients(model), points().float()
+    explainer.explain(x, target=1)
+    with torch.no_grad():
+        model[1].weight.fill_(0.9)
+    found = explainer.explain(x, target=1)
+    assert found.meta["method"] == "exact"
+    fresh = pyig.IntegratedGradients(model).explain(x, target=1)
+    np.testing.assert_array_equal(found.attributions, fresh.attributions)
+    np.testing.assert_allclose(found.deltas, 0, atol=1e-6)
+
+
+def _hooked(model: nn.Sequential) -> None:
+    model[1].register_forward_hook(lambda module, given, out: 2 * out)
+
+
+def _half(model: nn.Sequential) -> None:
+    model[1].register_full_backward_hook(lambda module, before, after: (0.5 * before[0],))
+
+
+def _heavier(model: nn.Sequential) -> None:
+    model[0].weight = nn.Parameter(2 * model[0].weight.detach())
+
+
+def _deeper(model: nn.Sequential) -> None:
+    model[1] = nn.Sequential(nn.GELU(), nn.Linear(9, 9).double(), nn.GELU()).double()
+
+
+@pytest.mark.parametrize("change", [_hooked, _half, _heavier, _deeper])
+def test_what_changes_in_the_model_is_noticed(change: object) -> None:
+    model = net(nn.GELU())
+    explainer = pyig.IntegratedGradients(model)
+    before = explainer.explain(points(), target=1)
+    assert (explainer.explain(points(), target=1).attributions == before.attributions).all()  # nothing has changed yet
+    change(model)
+    found = explainer.explain(points(), target=1)
+    fresh = pyig.IntegratedGradients(model).explain(points(), target=1)
+    assert found.meta["method"] == fresh.meta["method"]
+    np.testing.assert_array_equal(found.attributions, fresh.attributions)
+    np.testing.assert_allclose(found.values, fresh.values, rtol=1e-15)
+    np.testing.assert_array_equal(found.converged, fresh.converged)
+
+
+def test_training_mode_is_noticed() -> None:
+    model = net(nn.Sequential(nn.GELU(), nn.Dropout(0.5))).eval()
+    explainer = pyig.IntegratedGradients(model)
+    assert explainer.explain(points(), target=1).meta["method"] == "exact"
+    model.train()
+    with pytest.warns(UserWarning, match="training mode"):
+        assert explainer.explain(points(), target=1, max_evals=5).meta["method"] == "adaptive"
+    model.eval()
+    assert explainer.explain(points(), target=1).meta["method"] == "exact"
+
+
+@pytest.mark.parametrize("baselines", [None, 0.3, [0.0, 1.0]])
+def test_what_changes_outside_of_the_model_shows_in_its_values(baselines: object) -> None:
+    inner, outside = net(nn.GELU()), {"scale": 1.0}
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x) * outside["scale"]
+
+    model = Scaled().eval()
+    explainer = pyig.IntegratedGradients(model)
+    first = explainer.explain(points(), baselines, 1)
+    outside["scale"] = 3.0
+    found = explainer.explain(points(), baselines, 1)
+    assert found.meta["method"] == "exact"
+    np.testing.assert_allclose(found.attributions, 3 * first.attributions, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.values, 3 * first.values, rtol=1e-12)
+
+
+def test_a_form_that_no_longer_runs_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyig.structure.torch_closed_form import ClosedForm
+
+    model = net(nn.GELU())
+    explainer = pyig.IntegratedGradients(model)
+    wanted = explainer.explain(points(), target=1)
+    evaluate, failed = ClosedForm.evaluate, []
+
+    def once(form: ClosedForm, *given: object) -> object:
+        if not failed:
+            failed.append(1)
+            raise RuntimeError("shapes do not fit")
+        return evaluate(form, *given)
+
+    monkeypatch.setattr(ClosedForm, "evaluate", once)
+    found = explainer.explain(points(), target=1)
+    assert failed
+    np.testing.assert_array_equal(found.attributions, wanted.attributions)
+
+
+def test_inputs_that_are_added_have_gradients_of_their_own() -> None:
+    one, two = points(), 1 + points() ** 2
+    found = pyig.IntegratedGradients(lambda a, b: a + b).explain((one, two), target=1, allow_unused=True)
+    assert found.meta["method"] == "exact"
+    for leaf, x in zip(found.attributions, (one, two), strict=True):
+        np.testing.assert_array_equal(leaf[:, 1], x[:, 1])
+        assert not leaf[:, [0, 2, 3, 4, 5]].any()
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_the_input_is_left_as_it_was(start: float) -> None:
+    x = points()
+    found = pyig.IntegratedGradients(net(nn.GELU())).attribute(x, start, 1)
+    assert torch.equal(x, points())
+    assert found.data_ptr() != x.data_ptr()
+
+
 def test_a_sum_is_exact_although_its_gradient_is_one_number_seen_everywhere() -> None:
     found = pyig.IntegratedGradients(lambda x: x.sum(dim=1)).explain(points(), 0.5)
     np.testing.assert_allclose(found.attributions, points().numpy() - 0.5, rtol=1e-15)

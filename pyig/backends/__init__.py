@@ -27,7 +27,9 @@ BACKENDS = Registry(
 _BUILT_IN = ("torch", "tensorflow", "jax")
 
 
-def choose(model: Any, leaves: Sequence[Any], name: str | None = None, gradient: Any = None) -> Backend:
+def choose(
+    model: Any, leaves: Sequence[Any], name: str | None = None, gradient: Any = None, known: Backend | None = None
+) -> Backend:
     """Return the backend that owns the model.
 
     Parameters
@@ -40,27 +42,34 @@ def choose(model: Any, leaves: Sequence[Any], name: str | None = None, gradient:
         A name of the table, or a backend class, settles the question.
     gradient : callable, optional
         A gradient given by the user: the model is a plain numpy function.
+    known : Backend, optional
+        One of the same model, with whatever it compiled, which stays where its class is chosen again.
 
     Raises
     ------
     InputTypeError
         No loaded framework owns the model or the input.
     """
-    backend: Backend
+    cls, given = _class(model, leaves, name, gradient)
+    if known is not None and type(known) is cls:
+        return known
+    backend: Backend = cls(model, *given)
+    return backend
+
+
+def _class(model: Any, leaves: Sequence[Any], name: str | None, gradient: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return a row of the table, and what it takes beside the model."""
     if name is not None:
-        backend = BACKENDS.resolve(name)(model)
-        return backend
+        return BACKENDS.resolve(name), ()
     if gradient is not None:
-        backend = BACKENDS["callable"](model, gradient)
-        return backend
+        return BACKENDS["callable"], (gradient,)
     for row in BACKENDS:
         # A built-in row is asked only when its framework is loaded; a third party's own module decides for itself.
         if row == "callable" or (row in _BUILT_IN and row not in sys.modules):
             continue
         cls = BACKENDS[row]
         if cls.owns(model, leaves):
-            backend = cls(model)
-            return backend
+            return cls, ()
     raise InputTypeError(_no_owner(model, leaves))
 
 

@@ -332,9 +332,7 @@ class IntegratedGradients:
 
     def _choose(self, leaves: list[Any]) -> Backend:
         """Choose by model and input; the chosen backend stays, with whatever it compiled, while the choice does."""
-        chosen = self._choose_new(leaves)
-        same = self._backend is not None and type(chosen) is type(self._backend)
-        return self._backend if same and self._backend is not None else chosen
+        return backends.choose(self.model, leaves, self._backend_name, self._gradient, self._backend)
 
     def _choose_new(self, leaves: list[Any]) -> Backend:
         return backends.choose(self.model, leaves, self._backend_name, self._gradient)

@@ -26,15 +26,25 @@ def standard_errors(outcome: Outcome) -> list[NDArray[Any]] | None:
 def _filled(outcome: Outcome, blocks: list[list[Tensor]]) -> list[NDArray[Any]]:
     out = []
     for i, like in enumerate(outcome.template):
-        moving = i in outcome.moving
-        dtype = outcome.backend.to_numpy(like[:0]).dtype if moving else np.dtype(np.float32)
-        leaf = np.zeros(_shape(outcome, like), dtype=dtype)
-        if moving:
-            position = outcome.moving.index(i)
-            _fill(leaf.reshape(_rows(outcome), *map(int, like.shape[1:])), outcome, [b[position] for b in blocks])
+        parts = [block[outcome.moving.index(i)] for block in blocks] if i in outcome.moving else None
+        dtype = np.dtype(np.float32) if parts is None else outcome.backend.to_numpy(like[:0]).dtype
+        leaf = None if parts is None else _whole(outcome, parts, dtype)
+        if leaf is None:
+            leaf = np.zeros((_rows(outcome), *map(int, like.shape[1:])), dtype=dtype)
+            if parts is not None:
+                _fill(leaf, outcome, parts)
+        leaf = leaf.reshape(_shape(outcome, like))
         leaf.flags.writeable = False
         out.append(leaf)
     return out
+
+
+def _whole(outcome: Outcome, parts: list[Tensor], dtype: np.dtype[Any]) -> NDArray[Any] | None:
+    """Return the only part as it lies in host memory, where it is all there is: nobody else holds it."""
+    if len(parts) != 1 or len(parts[0]) != _rows(outcome):
+        return None
+    alone = parts[0] if isinstance(parts[0], np.ndarray) else outcome.backend.to_numpy(parts[0])
+    return alone if alone.dtype == dtype and alone.flags.c_contiguous else None
 
 
 def native_leaves(outcome: Outcome, widen: bool = False) -> list[Tensor]:

@@ -28,6 +28,7 @@ from pyig.integrate.stages import InputStages, LayerStages, Stage
 from pyig.structure import closed_form, find_prefix, piecewise_linear
 from pyig.structure.refusal import Refusal
 
+_FORM = "closed form"
 _REGIONS = 24  # cost as much as the gradients that the adaptive rule takes for 1 % on a network with kinks
 _TRIED = 8  # samples whose regions are counted before all are
 _ADAPTIVE = 16  # evaluations of a path that the adaptive rule often takes
@@ -67,11 +68,11 @@ class Structures:
     _found: dict[str, Any] = field(default_factory=dict)  # in this call
 
     def early(self) -> Early | None:
-        """Return the closed form that an earlier call has found, tried again: F at the ends is then known from it."""
-        if self._no_form() is not None or isinstance(self._known("closed form"), Refusal | None):
+        """Return the closed form that an earlier call has found: F at the ends is then known from it."""
+        known = None if self._no_form() is not None else self._known(_FORM)
+        if isinstance(known, Refusal | None) or not known.unchanged(self.model):
             return None
-        found = self._closed_form()
-        return None if isinstance(found, Refusal) else Early(self.backend, found, self.probe.sizer)
+        return Early(self.backend, known, self.probe.sizer, lambda: self._found.update({_FORM: known}))
 
     def way(self, scheme: Fixed | Adaptive | Expected, results: int, baselines: int) -> Way:
         """Return how to integrate for so many results, each averaged over so many baselines."""
@@ -97,7 +98,7 @@ class Structures:
         refusal = self._no_form()
         if refusal is not None:
             return refusal
-        return self._remembered("closed form", partial(closed_form, self.backend, self.model))
+        return self._remembered(_FORM, partial(closed_form, self.backend, self.model))
 
     def _no_form(self) -> Refusal | None:
         if self.options.value not in (None, "output"):
@@ -193,8 +194,12 @@ class Structures:
         return self.memory.get(self._key(what))
 
     def _key(self, what: str) -> Any:
-        _, stop, _, fixed = self._one
-        return (what, *((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stop, *fixed)))
+        return (what, *self._shapes)
+
+    @cached_property
+    def _shapes(self) -> tuple[Any, ...]:
+        stage = self.stages(np.arange(1))
+        return tuple((str(leaf.dtype), tuple(leaf.shape[1:])) for leaf in (*stage.stop, *stage.fixed))
 
     @cached_property
     def _one(self) -> tuple[Stage, list[Tensor], list[Tensor], Sequence[Tensor]]:

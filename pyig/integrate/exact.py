@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from pyig.contracts import Backend, Ints, Tensor
+from pyig.contracts import Backend, Forward, Ints, Tensor
 from pyig.integrate.batching import Sizer
 from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
@@ -35,6 +35,10 @@ class ClosedForm(Protocol):
 
     def evaluate(self, points: Sequence[Tensor], starts: Sequence[Tensor], fixed: Sequence[Tensor] = ()) -> Ends:
         """Run the model at inputs and baselines, one row each per path."""
+        ...
+
+    def agrees(self, forward: Forward, ends: Any, points: Sequence[Tensor], fixed: Sequence[Tensor] = ()) -> bool:
+        """Compare what was evaluated with the model itself, by one row of a forward."""
         ...
 
 
@@ -68,25 +72,35 @@ class Exact:
 
 @dataclass(frozen=True)
 class Early:
-    """Evaluates a form that an earlier call has found, before anything else runs: its outputs are F at the ends."""
+    """Evaluates a form that an earlier call has found, before anything else runs: its outputs are F at the ends.
+
+    Attributes
+    ----------
+    confirm : callable
+        Called when the form gave what the model gives.
+    """
 
     backend: Backend
     form: ClosedForm
     sizer: Sizer
+    confirm: Callable[[], None]
 
     def __call__(self, stage: Stage) -> Stage:
-        """Return the stage with its ends, where there is one baseline and they fit into memory."""
+        """Return the stage with its ends, where there is one baseline, they fit into memory and are the model's."""
         start_rows, *others = stage.start_row
         if others or len(start_rows) > _MOST_CALLS * self.sizer.rows:
             return stage
         try:
-            found = _evaluated(self.backend, self.form, stage, stage.fixed, start_rows, stage.stop_row)
-            return replace(stage, ends=found)
-        except Exception as error:
-            if not self.backend.is_out_of_memory(error):
-                raise
-            self.backend.release_memory()
+            points, starts, fixed = _given(self.backend, stage, stage.fixed, start_rows, stage.stop_row)
+            found = self.form.evaluate(points, starts, fixed)
+            if not self.form.agrees(stage.forward, found, points, fixed):
+                return stage
+        except Exception as error:  # the model may be another by now, and is then looked at from the beginning
+            if self.backend.is_out_of_memory(error):
+                self.backend.release_memory()
             return stage
+        self.confirm()
+        return replace(stage, ends=found)
 
 
 class ExactRun:
@@ -113,7 +127,7 @@ class ExactRun:
             found = self._known
             if found is None:
                 start_rows, stop_rows = ends.start_rows[own], ends.stop_rows[own]
-                found = _evaluated(backend, self._form, ends, self._paths.fixed, start_rows, stop_rows)
+                found = self._form.evaluate(*_given(backend, ends, self._paths.fixed, start_rows, stop_rows))
             index = [backend.from_numpy(flat[own], ends.stop[0]) for flat in self._paths.index]
             return own, found.attributions(*index)
 
@@ -143,10 +157,10 @@ class ExactRun:
         )
 
 
-def _evaluated(
-    backend: Backend, form: ClosedForm, ends: Stage | PathEnds, fixed: list[Tensor], start_rows: Ints, stop_rows: Ints
-) -> Ends:
-    """Evaluate the form at both ends of some paths; a baseline that all of them share is run once."""
+def _given(
+    backend: Backend, ends: Stage | PathEnds, fixed: list[Tensor], start_rows: Ints, stop_rows: Ints
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Return inputs, baselines and fixed tensors of some paths; a baseline that all of them share is one row."""
     shared = bool((start_rows == start_rows[0]).all())
 
     def taken(leaves: Sequence[Tensor], rows: Ints) -> list[Tensor]:
@@ -154,8 +168,5 @@ def _evaluated(
         whole = np.array_equal(rows, np.arange(len(rows)))
         return [leaf if whole and len(rows) == int(leaf.shape[0]) else backend.take(leaf, rows) for leaf in leaves]
 
-    return form.evaluate(
-        taken(ends.stop, stop_rows),
-        taken(ends.start, start_rows[:1] if shared else start_rows),
-        taken(fixed, stop_rows),
-    )
+    starts = taken(ends.start, start_rows[:1] if shared else start_rows)
+    return taken(ends.stop, stop_rows), starts, taken(fixed, stop_rows)

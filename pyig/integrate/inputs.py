@@ -139,7 +139,8 @@ def _one(inputs: Inputs, given: Any, rng: np.random.Generator, positions: Sequen
 def _outline(backend: Backend, leaf: Tensor) -> np.ndarray[Any, Any]:
     """Return the shape and dtype of a leaf as numpy, without its values: on a device they are far away."""
     shape = tuple(int(n) for n in leaf.shape)
-    return np.broadcast_to(np.zeros((), backend.to_numpy(leaf[:0]).dtype), shape)
+    dtype = backend.to_numpy(leaf[:0]).dtype
+    return np.ndarray(shape, dtype, np.zeros(1, dtype), strides=(0,) * len(shape))
 
 
 def _in_order(given: Any, columns: Sequence[Any]) -> Any:

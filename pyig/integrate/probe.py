@@ -50,12 +50,12 @@ class Probe:
         self.output_shape: tuple[int, ...] = ()
         self.kind: str | None = None
         self._value, self._output_kind, self._nan_policy = value, output_kind, nan_policy
-        self._head: Head | None = CustomHead(custom) if custom is not None else None
+        self._head: CustomHead | TargetHead | None = CustomHead(custom) if custom is not None else None
         self.custom = custom is not None
         self._shared: Tensor | None = None
 
     @property
-    def head(self) -> Head:
+    def head(self) -> CustomHead | TargetHead:
         """The head, known once the first outputs are."""
         assert self._head is not None
         return self._head
@@ -204,7 +204,7 @@ class Probe:
         columns = []
         for k in range(index[0].shape[1]):
             native = [self.backend.from_numpy(np.ascontiguousarray(flat[:, k]), outputs) for flat in index]
-            value, _ = self.head(self.backend, outputs, native)
+            value = self.head.values(self.backend, outputs, native)
             columns.append(np.asarray(self.backend.to_numpy(value), dtype=np.float64).reshape(-1))
         found = np.stack(columns, axis=1)
         if self._nan_policy == "raise" and not np.isfinite(found).all():

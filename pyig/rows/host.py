@@ -108,7 +108,7 @@ def host_norms(leaves: Sequence[Sequence[NDArray[Any]]]) -> tuple[Floats, Floats
     """Return the sum, the L1 norm, and the L1 distance of the first and last of the weight rows (results, features)."""
     sums, sizes, distances = (np.zeros(len(leaves[0][0])) for _ in range(3))
     for first, *others in leaves:
-        sums += first.sum(axis=1, dtype=np.float64)
+        sums += np.einsum("ij->i", first, dtype=np.float64)  # half the time of a sum with that dtype
         sizes += _core.l1(np.ascontiguousarray(first))
         if others:
             distances += _core.l1(first - others[-1])

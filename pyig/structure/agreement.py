@@ -89,7 +89,7 @@ def values_agree(found: NDArray[Any], wanted: NDArray[Any], bytes_each: int) -> 
     """
     if found.shape != wanted.shape or not found.size:
         return found.shape == wanted.shape
-    a, b = found.astype(np.float64), wanted.astype(np.float64)
+    a, b = np.asarray(found, dtype=np.float64), np.asarray(wanted, dtype=np.float64)
     with np.errstate(invalid="ignore"):  # inf - inf
         return bool(np.abs(a - b).max() <= _VALUES.get(bytes_each, _HALF) * max(np.abs(a).max(), np.abs(b).max()))
 

@@ -107,22 +107,18 @@ class ClosedForm:
         steps = [_enough(stop) - _enough(start) for stop, start in zip(points, starts, strict=True)]
         return Ends(outputs, start_outputs, leaves, steps, tape)
 
-    def agrees(
-        self, model: Any, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any] = ()
-    ) -> bool:
-        """Walk the graph again, and compare values alone at the ends of the first path and between.
-
-        The same layers with the same calls have the same form, whatever their weights are now.
-        """
+    def unchanged(self, model: Any) -> bool:
+        """Walk the graph again: the same layers with the same calls have the same form, whatever their weights are."""
         numbers = (*self.recording.points, *self.recording.fixed)
         if not is_graph(model):
             return False
         again = unfold(model, [number in self.recording.points for number in range(len(numbers))], everywhere=True)
         steps = Program(again.steps, numbers, [self.recording.output]).steps
-        if [_kind(step) for step in steps] != [_kind(step) for step in self.recording.steps]:
-            return False
-        rows, held = ends_and_middle(points, starts, fixed)
-        return close(self._plain(rows, held), forward(rows, held))
+        return [_kind(step) for step in steps] == [_kind(step) for step in self.recording.steps]
+
+    def agrees(self, forward: Forward, ends: Ends, points: Sequence[Any], fixed: Sequence[Any] = ()) -> bool:
+        """Compare the first output at the inputs with the model's: enough for the same layers."""
+        return close(ends.outputs[:1], forward([leaf[:1] for leaf in points], [leaf[:1] for leaf in fixed]))
 
     def verified(
         self, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any] = ()
@@ -206,9 +202,11 @@ def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
     return ClosedForm(recording, not curves, programs, whole, traced)
 
 
-def _still_agrees(known: ClosedForm, *given: Any) -> bool:
+def _still_agrees(
+    known: ClosedForm, model: Any, forward: Forward, points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any]
+) -> bool:
     try:
-        return known.agrees(*given)
+        return known.unchanged(model) and known.agrees(forward, known.evaluate(points, starts, fixed), points, fixed)
     except Exception:  # a layer may be another than when it was recorded; then it is recorded again
         return False
 

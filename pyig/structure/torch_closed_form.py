@@ -10,7 +10,7 @@ import torch
 from pyig.contracts import Forward
 from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_curves
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_check import close, disagreement, ends_and_middle, last_row
+from pyig.structure.torch_check import close, disagreement
 from pyig.structure.torch_program import Hook, Program
 from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
@@ -55,8 +55,9 @@ class Ends:
         found = torch.autograd.grad(
             self._graph, self._leaves, flat.reshape(self.outputs.shape), retain_graph=True, allow_unused=True
         )
+        alone = len(found) == 1  # the gradients of a sum are one tensor; a lone one is not held by anybody else
         return [
-            torch.zeros_like(step) if g is None else g.contiguous().to(step.dtype).mul_(step)
+            torch.zeros_like(step) if g is None else _times(g.contiguous().to(step.dtype), step, alone)
             for g, step in zip(found, self._steps, strict=True)
         ]
 
@@ -93,6 +94,7 @@ class ClosedForm:
             What does not move.
         """
         rows = len(points[0])
+        steps = [_step(stop.detach(), start) for stop, start in zip(points, starts, strict=True)]
         if fixed or any(len(leaf) != 1 for leaf in starts):
             starts = [leaf.expand(rows, *leaf.shape[1:]) for leaf in starts]
         with torch.no_grad():
@@ -104,20 +106,19 @@ class ClosedForm:
         }
         with torch.enable_grad():
             (graph,) = self._whole([*leaves, *fixed], hooks)
-        steps = [_enough(stop.detach()) - _enough(start) for stop, start in zip(points, starts, strict=True)]
         return Ends(graph.detach(), start_outputs, leaves, steps, graph)
 
+    def unchanged(self, model: object) -> bool:
+        """Tell whether the model has the parts, numbers, switches and hooks of the one it was compared with."""
+        return self.signature is not None and signature(model) == self.signature
+
     def agrees(
-        self,
-        forward: Forward,
-        points: Sequence[torch.Tensor],
-        starts: Sequence[torch.Tensor],
-        fixed: Sequence[torch.Tensor] = (),
+        self, forward: Forward, ends: Ends, points: Sequence[torch.Tensor], fixed: Sequence[torch.Tensor] = ()
     ) -> bool:
-        """Compare one value, between the ends of the first path: enough for a model with the same parts."""
-        row, held = last_row(*ends_and_middle(points, starts, fixed))
+        """Compare the first output at the inputs with the model's: enough for a model with the same parts."""
         with torch.no_grad():
-            return close(self._whole([*row, *held])[0], forward([leaf.clone() for leaf in row], held))
+            row = forward([leaf[:1].clone() for leaf in points], [leaf[:1] for leaf in fixed])
+        return close(ends.outputs[:1], row)
 
     def verified(
         self,
@@ -140,11 +141,11 @@ def closed_form(
     known: ClosedForm | None = None,
 ) -> ClosedForm | Refusal:
     """Record the model, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
-    now = signature(model)
     if known is not None:
-        unchanged = now is not None and now == known.signature
-        if (known.agrees if unchanged else known.verified)(forward, points, starts, fixed):
-            return replace(known, signature=now)
+        if known.unchanged(model) and known.agrees(forward, known.evaluate(points, starts, fixed), points, fixed):
+            return known
+        if not known.unchanged(model) and known.verified(forward, points, starts, fixed):
+            return replace(known, signature=signature(model))
     if len(layers_in(model)) > MOST_LAYERS:
         return TOO_DEEP
     recording = record(model, forward, points, starts, fixed)
@@ -154,7 +155,7 @@ def closed_form(
     if isinstance(found, Refusal):
         return found
     checked = found.verified(forward, points, starts, fixed)
-    return replace(checked, signature=now) if isinstance(checked, ClosedForm) else checked
+    return replace(checked, signature=signature(model)) if isinstance(checked, ClosedForm) else checked
 
 
 def find_closed_form(recording: Recording) -> ClosedForm | Refusal:
@@ -187,6 +188,17 @@ def _moves(recording: Recording) -> Iterator[Move]:
             varies = any(recording.values[v].held for v in step.inputs if v not in moving)
             entrywise = is_entrywise(recording, step) and not varies
             yield Move(tuple(moving), tuple(step.outputs), is_affine(recording, step, set(moving)), entrywise)
+
+
+def _times(gradient: torch.Tensor, step: torch.Tensor, in_place: bool) -> torch.Tensor:
+    return gradient.mul_(step) if in_place else gradient * step
+
+
+def _step(stop: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+    """Return stop - start; from a baseline of zeros the input itself, for a copy would take a tenth of the call."""
+    if len(start) == 1 and not bool(start.any()):
+        return _enough(stop)
+    return _enough(stop) - _enough(start)
 
 
 def _enough(tensor: torch.Tensor) -> torch.Tensor:

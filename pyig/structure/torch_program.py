@@ -11,6 +11,7 @@ from pyig.structure.torch_record import tensors_in
 from pyig.structure.torch_recording import Recording, Rows, Step, Var
 
 Hook = Callable[[Mapping[int, torch.Tensor]], torch.Tensor]
+Filler = Callable[[Mapping[int, torch.Tensor], int], Any]
 
 
 class Program:
@@ -46,7 +47,8 @@ class Program:
         self._values = values = recording.values
         self._given, self._wanted = tuple(given), tuple(wanted)
         self.steps, needed = self._between(recording)
-        self._constants = {v: _wide(t) if wide else t for v in needed if (t := values[v].constant) is not None}
+        self._wide = wide
+        self._constants = {v: t for v in needed if (t := values[v].constant) is not None}
         self._shapes = [v for v in needed if v not in self._constants]
         kept = [*given, *wanted, *kept]
         self._frees = self._last_uses({*kept, *self._constants, *self._shapes})
@@ -54,6 +56,7 @@ class Program:
         # A step that works in place gets a copy of what is looked at later; nothing else reads that memory again.
         storages = {values[v].storage for v in kept}
         self._copies = [tuple(v for p in s.written if values[v := s.inputs[p]].storage in storages) for s in self.steps]
+        self._arguments = [(_filler(step.args), _filler(step.kwargs)) for step in self.steps]
 
     @property
     def scalar(self) -> bool:
@@ -70,15 +73,18 @@ class Program:
         hooks : mapping from int to callable, optional
             ``hook(tensors) -> tensor`` stands in for the tensor of that number as soon as it is there.
         """
-        env = dict(zip(self._given, given, strict=True)) | self._constants
+        # Widened in every call, not once: the model's numbers may have changed since.
+        constants = {v: _wide(t) for v, t in self._constants.items()} if self._wide else self._constants
+        env = dict(zip(self._given, given, strict=True)) | constants
         like = given[self._rows_from]
         rows = int(like.shape[0])
         for v in self._shapes:  # no memory: one zero, seen as the whole tensor
             zero = torch.zeros((), dtype=self._values[v].dtype, device=like.device)
-            env[v] = zero.expand(_fill(self._values[v].shape, env, rows))
-        for step, copies, free in zip(self.steps, self._copies, self._frees, strict=True):
+            env[v] = zero.expand(_filler(self._values[v].shape)(env, rows))
+        whole = zip(self.steps, self._arguments, self._copies, self._frees, strict=True)
+        for step, (args, kwargs), copies, free in whole:
             there = env | {v: env[v].clone() for v in copies} if copies else env
-            results = tensors_in(step.func(*_fill(step.args, there, rows), **_fill(step.kwargs, there, rows)))
+            results = tensors_in(step.func(*args(there, rows), **kwargs(there, rows)))
             results += [there[step.inputs[place]] for place in step.written]
             env.update(zip(step.outputs, results, strict=True))
             for v in step.outputs if hooks else ():
@@ -124,17 +130,21 @@ def _wide(constant: torch.Tensor) -> torch.Tensor:
     return constant.detach().to(widest(constant)) if constant.is_floating_point() else constant
 
 
-def _fill(template: Any, env: Mapping[int, torch.Tensor], rows: int) -> Any:
+def _filler(template: Any) -> Filler:
+    """Return what fills a template; built once, for most parts of most templates are the same in every call."""
     if isinstance(template, Var):
-        return env[template.number]
+        number = template.number
+        return lambda env, rows: env[number]
     if isinstance(template, Rows):
-        return template.scale * rows + template.offset
-    if isinstance(template, tuple):
-        return tuple(_fill(part, env, rows) for part in template)
-    if isinstance(template, list):
-        return [_fill(part, env, rows) for part in template]
+        scale, offset = template
+        return lambda env, rows: scale * rows + offset
     if isinstance(template, dict):
-        return {key: _fill(part, env, rows) for key, part in template.items()}
+        names, named = list(template), _filler(list(template.values()))
+        return lambda env, rows: dict(zip(names, named(env, rows), strict=True))
     if isinstance(template, slice):
-        return slice(*(_fill(part, env, rows) for part in (template.start, template.stop, template.step)))
-    return template
+        ends = _filler([template.start, template.stop, template.step])
+        return lambda env, rows: slice(*ends(env, rows))
+    if not isinstance(template, (tuple, list)):
+        return lambda env, rows: template
+    parts, kind = [_filler(part) for part in template], type(template)
+    return lambda env, rows: kind(part(env, rows) for part in parts)

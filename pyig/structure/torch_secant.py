@@ -35,11 +35,13 @@ def mean_slope(curve: Curve, start: torch.Tensor, stop: torch.Tensor, any_entrie
     step = stop - start
     with torch.no_grad():
         low, high = curve(start), curve(stop)
-    loss = torch.finfo(wide).eps * (low.abs() + high.abs())  # of the difference; over |step| it is that of the slope
-    close = (loss > wanted * step.abs()) | (step == 0)
-    slope = (high - low) / torch.where(step == 0, torch.ones_like(step), step)
+    rise = high - low
+    # In place on what is fresh: of a small model, to fill new memory is a good part of the work.
+    loss = high.abs().add_(low.abs()).mul_(torch.finfo(wide).eps)  # of the rise; over |step| it is that of the slope
+    close = loss >= step.abs().mul_(wanted)  # where nothing moves, the slope is not even defined
     if not bool(close.any()):
-        return slope
+        return rise.div_(step)
+    slope = rise.div_(torch.where(step == 0, torch.ones_like(step), step))
     start = start.expand(stop.shape)
     if any_entries:
         mean = slope.masked_scatter(close, _averaged_slope(curve, start[close], step[close]))

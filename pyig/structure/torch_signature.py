@@ -29,10 +29,11 @@ def layers_in(model: object) -> list[torch.nn.Module]:
 def _of(module: torch.nn.Module) -> tuple[object, ...]:
     found: list[object] = [id(module), type(module)]
     for name, value in vars(module).items():
-        if isinstance(value, dict):  # children, parameters, buffers, hooks
-            found.append((name, tuple((key, id(part)) for key, part in value.items())))
-        elif isinstance(value, (bool, int, float, str, tuple)):
+        if isinstance(value, dict):  # children, parameters, buffers, hooks: most are empty
+            if value:
+                found.append((name, tuple(value), tuple(map(id, value.values()))))
+        elif isinstance(value, tuple):
             found.append((name, repr(value)))
         else:
-            found.append((name, id(value)))
+            found.append((name, value if isinstance(value, (bool, int, float, str)) else id(value)))
     return tuple(found)
