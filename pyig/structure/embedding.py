@@ -200,7 +200,7 @@ def _seen(backend: Backend, held: Tables, run: Callable[[], Any], rows: int, nam
         given = backend.to_numpy(ids)
         if given.ndim and given.shape[0] == rows:
             entries = _entries(given, names)
-            if entries is not None:
+            if entries is not None and _changes(backend, out):
                 _check_vectors(layer, given.shape, tuple(out.shape))
                 found.append(LookUp(layer, turn, entries))
         else:
@@ -210,6 +210,14 @@ def _seen(backend: Backend, held: Tables, run: Callable[[], Any], rows: int, nam
     with held.watching(note):
         run()
     return found
+
+
+def _changes(backend: Backend, out: Any) -> bool:
+    """Tell whether what a layer gives depends on the ids: a table of positions may be given them for their shape."""
+    if not backend.is_tensor(out):
+        return False
+    values = backend.to_numpy(out)
+    return bool(values.ndim and (values != values[:1]).any())
 
 
 def _entries(given: NDArray[Any], names: dict[bytes, int]) -> Ints | None:

@@ -24,10 +24,23 @@ def inputs_of(
     """
     if given is not None:
         return _checked(given)
+    _refuse_writers(model)
     declared = getattr(model, "inputs", None)
     if declared and hasattr(model, "layers"):  # Keras, functional or sequential
         return _named([str(tensor.name).partition(":")[0] for tensor in declared])
     return _by_signature(model)
+
+
+def _refuse_writers(model: Any) -> None:
+    """Refuse a model that reads a text and writes another: what it is to write is part of the question."""
+    writes = getattr(model, "can_generate", None)
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False) and writes is not None and writes():
+        raise InputError(
+            f"expected a model that answers a text with numbers; {type(model).__qualname__} writes another text. Ask "
+            "pyig.explain_next(model, text, tokenizer) for its first token, pyig.explain_generation(model, text, "
+            "tokenizer, generated=...) for all, or pass inputs=lambda ids, batch: (ids, {'attention_mask': batch.mask, "
+            "'decoder_input_ids': ...})"
+        )
 
 
 def _checked(given: Callable[[Any, Batch], Any]) -> Callable[[Any, Batch], tuple[Any, dict[str, Any]]]:

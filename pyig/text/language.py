@@ -30,6 +30,7 @@ _TASKS = Registry(  # strings: torch is imported when a task is made
             "similarity": "Similarity",
             "vectors": "vectors",
             "generate": "generate",
+            "answers": "answers",
         }.items()
     },
 )
@@ -72,12 +73,12 @@ def explain_similarity(
 def explain_next(
     model: Any, text: str | Sequence[str], tokenizer: Any, *, token: Any = None, contrast: Any = None, **options: Any
 ) -> TextExplanation:
-    """Explain the next token that a causal language model predicts.
+    """Explain the next token that a language model predicts.
 
     Parameters
     ----------
     model : torch.nn.Module
-        With logits (N, T, V).
+        With logits (N, T, V). An encoder-decoder (T5, BART) is asked for the first token of its answer.
     text : str, or sequence of str
     token, contrast : str, int, or one for each text, optional
         The token to explain, the predicted one by default, and one to compare it with: F is then the difference of
@@ -86,7 +87,7 @@ def explain_next(
         As for `explain_text`, but for `target` and `inputs`. By default F is a log-probability; pass ``value="output"``
         for the logit.
     """
-    face = _open_ended(read_tokenizer(tokenizer))
+    face = _face(model, tokenizer)
     if contrast is None:
         options = {"value": "log_probability", "output_kind": "logits"} | options
     else:
@@ -146,7 +147,7 @@ def explain_generation(
     rtol: float = 0.01,
     **options: Any,
 ) -> Generation:
-    """Explain each token of a continuation by the words of the prompt.
+    """Explain each token of a continuation, or of an encoder-decoder's answer, by the words of the prompt.
 
     The continuation is held fixed while the prompt goes from its baseline to what it is, so that all its tokens share
     every forward of the model.
@@ -154,7 +155,7 @@ def explain_generation(
     Parameters
     ----------
     model : torch.nn.Module
-        A causal language model with logits (N, T, V).
+        A language model with logits (N, T, V): causal, or an encoder-decoder (T5, BART).
     prompt : str
     tokenizer : object
     generated : str, optional
@@ -170,13 +171,13 @@ def explain_generation(
     for name, text in (("prompt", prompt), ("generated", "" if generated is None else generated)):
         if not isinstance(text, str):
             raise InputTypeError(f"expected {name} as one str; got {type(text).__module__}.{type(text).__qualname__}")
-    face = _open_ended(read_tokenizer(tokenizer))
+    face, apart = _face(model, tokenizer), _TASKS["answers"](model)
     (inner,) = face.encode([prompt])
     if not len(inner):
         raise InputError(f"expected a prompt of at least one token; the tokenizer finds none in {prompt!r}")
     if generated is None:
         limit = limit_of(model, face, options.get("max_length"))
-        if limit is not None and len(inner) + max_new_tokens > limit:
+        if limit is not None and not apart and len(inner) + max_new_tokens > limit:
             raise InputError(
                 f"expected prompt and continuation of at most {limit} tokens together; got {len(inner)} and "
                 f"max_new_tokens={max_new_tokens}"
@@ -187,12 +188,16 @@ def explain_generation(
         ids = [i for i, special in zip(other.ids, other.special, strict=True) if not special]
     if not ids:
         raise InputError("expected at least one generated token; got none")
-    whole = Encoded(
-        prompt,
-        (*inner.ids, *ids),
-        (*inner.tokens, *(face.token(i) for i in ids)),
-        (*inner.spans, *[None] * len(ids)),
-        (*inner.special, *[True] * len(ids)),  # the same in the baseline
+    whole = (
+        inner
+        if apart
+        else Encoded(
+            prompt,
+            (*inner.ids, *ids),
+            (*inner.tokens, *(face.token(i) for i in ids)),
+            (*inner.spans, *[None] * len(ids)),
+            (*inner.special, *[True] * len(ids)),  # the same in the baseline
+        )
     )
     task = _TASKS["continuation"](model, len(ids))
     fixed = replace(face, encode=lambda texts: [whole] * len(texts))
@@ -238,8 +243,14 @@ def _pick(tokens: Explanation, order: Any) -> Explanation:
     return replace(tokens, attributions=attributions, **changed)
 
 
-def _open_ended(face: Tokenizer) -> Tokenizer:
-    """Return a tokenizer whose texts may go on: nothing special behind them, padding where the model does not look."""
+def _face(model: Any, tokenizer: Any) -> Tokenizer:
+    """Return a tokenizer whose texts may go on: nothing special behind them, padding where the model does not look.
+
+    To an encoder-decoder a text is whole.
+    """
+    face = read_tokenizer(tokenizer)
+    if _TASKS["answers"](model):
+        return face
     return replace(face, side="right", encode=lambda texts: [_without_end(text) for text in face.encode(texts)])
 
 

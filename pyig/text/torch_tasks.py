@@ -27,22 +27,35 @@ class _Task(torch.nn.Module):
         own = getattr(self.model, "get_input_embeddings", None)
         return None if own is None else own()
 
-    def _run(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
-        return self.model(input_ids=input_ids, attention_mask=attention_mask)
+    def _run(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **more: torch.Tensor) -> Any:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, **more)
+
+    def _answered(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, begun: torch.Tensor) -> torch.Tensor:
+        """Return an encoder-decoder's logits (N, K + 1, V) behind its start token and each of K that follow (N, K)."""
+        first = begun.new_full((len(begun), 1), start_of(self.model))
+        return _logits(self._run(input_ids, attention_mask, decoder_input_ids=torch.cat([first, begun], dim=1)))
 
 
 class NextToken(_Task):
-    """Logits (N, V) of the token after each text; padding stands on the right, where a causal model does not look."""
+    """Logits (N, V) of the token after each text; padding stands on the right, where a causal model does not look.
+
+    Of an encoder-decoder: of the first token of its answer.
+    """
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Return the logits at the last token of each row."""
+        if answers(self.model):
+            return self._answered(input_ids, attention_mask, input_ids[:, :0])[:, 0]
         logits = _logits(self._run(input_ids, attention_mask))
         rows = torch.arange(len(input_ids), device=logits.device)
         return logits[rows, attention_mask.sum(dim=1) - 1]
 
 
 class Continuation(_Task):
-    """Log-probabilities (N, K) of the last K tokens of each text, each after all those before it."""
+    """Log-probabilities (N, K) of K tokens, each after all those before it.
+
+    They are the last tokens of each text, or an encoder-decoder's answer to it.
+    """
 
     def __init__(self, model: torch.nn.Module, count: int) -> None:
         super().__init__(model)
@@ -52,11 +65,14 @@ class Continuation(_Task):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, continuation: torch.Tensor
     ) -> torch.Tensor:
         """Return one log-probability per token of the continuation (N, K), which ends each row before its padding."""
-        logits = _logits(self._run(input_ids, attention_mask))
-        rows = torch.arange(len(input_ids), device=logits.device)[:, None]
-        steps = torch.arange(self.count, device=logits.device)
-        before = attention_mask.sum(dim=1)[:, None] - self.count - 1 + steps
-        return logits[rows, before].log_softmax(dim=-1).gather(2, continuation[..., None])[..., 0]
+        if answers(self.model):
+            logits = self._answered(input_ids, attention_mask, continuation[:, :-1])
+        else:
+            logits = _logits(self._run(input_ids, attention_mask))
+            rows = torch.arange(len(input_ids), device=logits.device)[:, None]
+            steps = torch.arange(self.count, device=logits.device)
+            logits = logits[rows, attention_mask.sum(dim=1)[:, None] - self.count - 1 + steps]
+        return logits.log_softmax(dim=-1).gather(2, continuation[..., None])[..., 0]
 
 
 class Vector(_Task):
@@ -93,18 +109,41 @@ def vectors(model: torch.nn.Module, ids: Any, mask: Any) -> Any:
     return found.cpu().numpy()
 
 
+def answers(model: Any) -> bool:
+    """Tell whether a model reads a text and writes another, as T5 and BART do."""
+    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+
+
+def start_of(model: Any) -> int:
+    """Return the token that an encoder-decoder begins its answers with."""
+    for name in ("decoder_start_token_id", "bos_token_id"):
+        for config in (getattr(model, "generation_config", None), model.config):
+            found = getattr(config, name, None)
+            if found is not None:
+                return int(found)
+    raise ModelError(
+        "expected an encoder-decoder that knows the first token of its answers; its configuration has no "
+        "decoder_start_token_id. Set model.config.decoder_start_token_id"
+    )
+
+
 def generate(model: torch.nn.Module, ids: list[int], count: int, ends: set[int]) -> list[int]:
     """Return the most likely next tokens, one after the other, up to one that ends the text."""
     device = next(model.parameters()).device
     known = torch.as_tensor([ids], device=device)
     out: list[int] = []
+    task = NextToken(model)
     with torch.no_grad():
         for _ in range(count):
-            token = int(NextToken(model)(known, torch.ones_like(known))[0].argmax())
-            out.append(token)
-            if token in ends:
+            begun = torch.as_tensor([out], device=device, dtype=known.dtype)
+            if answers(model):
+                logits = task._answered(known, torch.ones_like(known), begun)[:, -1]
+            else:
+                text = torch.cat([known, begun], dim=1)
+                logits = task(text, torch.ones_like(text))
+            out.append(int(logits[0].argmax()))
+            if out[-1] in ends:
                 break
-            known = torch.cat([known, torch.as_tensor([[token]], device=device)], dim=1)
     return out
 
 
@@ -112,7 +151,7 @@ def _logits(out: Any) -> torch.Tensor:
     logits = out if isinstance(out, torch.Tensor) else getattr(out, "logits", None)
     if logits is None or logits.dim() != 3:
         raise ModelError(
-            "expected a causal language model with logits of shape (N, T, V); got "
+            "expected a language model with logits of shape (N, T, V); got "
             f"{type(out).__qualname__ if logits is None else tuple(logits.shape)}"
         )
     found: torch.Tensor = logits
