@@ -111,6 +111,16 @@ class CumulativeAttributions:
         return np.stack([self.alphas[np.flatnonzero(edges == 1)], self.alphas[np.flatnonzero(edges == -1)]], axis=1)
 
     @property
+    def errors(self) -> Floats:
+        """Estimated error of each attribution, (m,): the larger of its estimate and of the size of its residual.
+
+        With more nodes than the explanation had, the residual tells how far that was off; with as many, the estimate
+        is the larger one. Not a bound, either way.
+        """
+        found: Floats = np.maximum(self.estimates, np.abs(self.residual))
+        return found
+
+    @property
     def reconciles(self) -> bool:
         """Whether the lines agree with the explanation: their residuals stay within both estimates of error.
 
@@ -118,7 +128,7 @@ class CumulativeAttributions:
         """
         known = 0.0 if np.isnan(self.error) else self.error
         rounding = 1e-5 * float(np.abs(self.attributions).sum())
-        return float(np.abs(self.residual).sum()) <= known + float(self.estimates.sum()) + rounding
+        return bool(np.abs(self.residual).sum() <= known + self.estimates.sum() + rounding)
 
     def at(self, alpha: float) -> Floats:
         """Return what each line has added up to at `alpha`, (m,), on a straight way between two nodes."""
@@ -130,10 +140,10 @@ class CumulativeAttributions:
         partial = "" if self.complete else ", stopped early"
         spans = ", ".join(f"{a:.2g} to {b:.2g}" for a, b in self.saturated) or "nowhere"
         widest = max(map(len, self.names))
-        rows = zip(self.names, self.attributions, self.estimates, strict=True)
+        rows = zip(self.names, self.attributions, self.errors, strict=True)
         return "\n".join(
             [f"CumulativeAttributions of {self.title}: {len(self.alphas)} nodes, {self.n_evals} gradients{partial}"]
-            + [f"  {name:<{widest}}  {phi:+.4g}  (est. error {estimate:.1g})" for name, phi, estimate in rows]
+            + [f"  {name:<{widest}}  {phi:+.4g}  (est. error {error:.1g})" for name, phi, error in rows]
             + [f"  saturated: {spans}"]
         )
 

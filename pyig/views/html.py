@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from pyig.errors import InputTypeError
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.views.buildup_html import markup
 from pyig.views.curve import curve
 from pyig.views.markup import Html, esc, name
 from pyig.views.passage import STYLE, is_text, passage
@@ -12,6 +17,7 @@ from pyig.views.skeleton import fragment_of, page_of
 from pyig.views.tables import bar_table, summary
 from pyig.views.words import equation, heading, number, plural
 
+Along = CumulativeAttributions | Iterable[CumulativeAttributions] | None
 NOTEBOOK_SAMPLES, NOTEBOOK_ROWS = 3, 10
 NOTEBOOK_SIDE = 224
 PAGE_SAMPLES, PAGE_ROWS = 20, 500
@@ -24,7 +30,11 @@ NOTE = (
 
 
 def html(
-    explanation: Explanation, samples: int = NOTEBOOK_SAMPLES, top: int | None = 10, side: int = NOTEBOOK_SIDE
+    explanation: Explanation,
+    samples: int = NOTEBOOK_SAMPLES,
+    top: int | None = 10,
+    side: int = NOTEBOOK_SIDE,
+    along: Along = None,
 ) -> Html:
     """Return the explanation as markup for a notebook cell; colours follow the notebook's theme.
 
@@ -38,17 +48,25 @@ def html(
         Features per sample.
     side : int
         Most pixels on a side of a picture; a larger one is reduced. Half as many where there are several.
+    along : CumulativeAttributions, or several, optional
+        What `IntegratedGradients.along` gave for samples that are shown.
     """
     limit = side if min(samples, len(explanation)) <= 1 else side // 2
     several = explanation.values.size > 1
     parts = [f"<p><b>{esc(_title(explanation))}</b><br>{esc(explanation.verdict())}</p>"]
     parts += [summary(explanation, NOTEBOOK_ROWS)] if several else []
     budget = BUDGET * side**2 // NOTEBOOK_SIDE**2
-    parts += [_details(explanation, samples, top, limit, budget, own_heading=False)]
+    parts += [_details(explanation, samples, top, limit, budget, own_heading=False, along=along)]
     return Html(fragment_of("".join(parts), _style(explanation)))
 
 
-def page(explanation: Explanation, samples: int = PAGE_SAMPLES, top: int | None = 15, title: str | None = None) -> str:
+def page(
+    explanation: Explanation,
+    samples: int = PAGE_SAMPLES,
+    top: int | None = 15,
+    title: str | None = None,
+    along: Along = None,
+) -> str:
     """Return the explanation as one self-contained page.
 
     Parameters
@@ -61,12 +79,14 @@ def page(explanation: Explanation, samples: int = PAGE_SAMPLES, top: int | None 
         Features per sample.
     title : str, optional
         Heading of the page.
+    along : CumulativeAttributions, or several, optional
+        What `IntegratedGradients.along` gave for samples that are shown.
     """
     title = title if title is not None else _title(explanation)
     parts = [
         f"<h1>{name(title)}</h1><p>{esc(explanation.verdict())}</p>",
         f"<h2>Samples</h2>{summary(explanation, PAGE_ROWS)}" if explanation.values.size else "",
-        _details(explanation, samples, top, 448, 1 << 30, own_heading=True),
+        _details(explanation, samples, top, 448, 1 << 30, own_heading=True, along=along),
         f"<h2>How this was made</h2>{_record(explanation)}",
         f"<p>{esc(NOTE)}</p>",
     ]
@@ -78,8 +98,10 @@ def _title(explanation: Explanation) -> str:
     return f"Integrated Gradients{f' of {model}' if model else ''}: {plural(len(explanation), 'sample')}"
 
 
-def _details(e: Explanation, samples: int, top: int | None, limit: int, budget: int, own_heading: bool) -> str:
-    kind = kind_of(e)
+def _details(
+    e: Explanation, samples: int, top: int | None, limit: int, budget: int, own_heading: bool, along: Along
+) -> str:
+    kind, known = kind_of(e), _known(along)
     parts: list[str] = []
     targets = 1 if e.values.ndim == 1 else e.values.shape[1]
     for i in range(min(samples, len(e))):
@@ -93,10 +115,24 @@ def _details(e: Explanation, samples: int, top: int | None, limit: int, budget: 
                 parts.append(bar_table(e, i, k, top, caption))
             opened = "" if bool(e.converged.reshape(len(e), -1)[i, k]) else " open"
             parts.append(f"<details{opened}><summary>F along the path</summary>{curve(e, i, k)}</details>")
+            lines = known.get(heading(e, i, k))
+            if lines is not None:
+                parts.append(f"<details open><summary>Cumulative attribution</summary>{markup(lines)}</details>")
     left = len(e) - samples
     if left > 0:
         parts.append(f"<p>{plural(left, 'more sample')} not shown in detail.</p>")
     return "".join(parts)
+
+
+def _known(along: Along) -> dict[str, CumulativeAttributions]:
+    if along is None:
+        return {}
+    several = [along] if isinstance(along, CumulativeAttributions) else list(along)
+    for lines in several:
+        if not isinstance(lines, CumulativeAttributions):
+            got = type(lines).__name__
+            raise InputTypeError(f"expected along= as what IntegratedGradients.along gives, or several; got {got}")
+    return {lines.title: lines for lines in several}
 
 
 def _style(explanation: Explanation) -> str:
