@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-FILES = ("core", "image", "table", "text", "curves", "compare", "export", "widget")
+FILES = ("core", "image", "table", "text", "curves", "buildup", "compare", "export", "widget")
 SHIPPED = STATIC / "widget.js.gz"  # in a wheel, written by tools/frontend.py; never in a checkout
 
 UNPACK = """\

@@ -16,11 +16,13 @@ from pyig.errors import InputError
 from pyig.explainer import IntegratedGradients
 from pyig.explainer.again import option_of_sample, sample_of
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.quadrature import rule_names
 
 METHODS = ("auto", "adaptive", "exact", "expected")
 MOST_LAYERS = 300
 GIVEN = "as given"  # a baseline that is an array or a function
+_FOR_THE_REPORT = ("feature_names", "output_names")
 FLOAT64 = "float64"  # an option of an origin alone: which explainer is asked
 Edit = tuple[int, Any]  # a scalar feature of a sample, and its new value
 
@@ -54,6 +56,14 @@ class Origin:
         options = {**self.options, **more}
         explainer = self.explainer.in_float64() if options.pop(FLOAT64, False) else self.explainer
         return explainer.explain(self.x, **options)
+
+    def along(self, explanation: Explanation, i: int, k: int, **more: Any) -> CumulativeAttributions:
+        """Return how the attributions of one sample and target of what was explained build up along the path."""
+        options = {name: value for name, value in self.options.items() if name not in _FOR_THE_REPORT}
+        explainer = self.explainer.in_float64() if options.pop(FLOAT64, False) else self.explainer
+        target = options.pop("target", None)
+        function = target if callable(target) else None
+        return explainer.along(explanation, i, k, x=self.x, function=function, **{**options, **more})
 
     def with_options(self, changes: Mapping[str, Any], output_names: Sequence[str] | None = None) -> Origin:
         """Change options by what was typed or chosen; None and empty words leave an option out."""

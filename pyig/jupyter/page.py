@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.jupyter.esm import css, source
+from pyig.jupyter.lines import by_path
 from pyig.views.markup import esc
 from pyig.views.payload import payload
 
@@ -32,7 +34,13 @@ body{margin:0;padding:1.2em;background:var(--paper);color:var(--ink);font:14px/1
 """
 
 
-def page(explanation: Explanation, code: str = "", view: Mapping[str, Any] | None = None, full: bool = False) -> str:
+def page(
+    explanation: Explanation,
+    code: str = "",
+    view: Mapping[str, Any] | None = None,
+    full: bool = False,
+    along: CumulativeAttributions | Iterable[CumulativeAttributions] | None = None,
+) -> str:
     """Return the interactive view as one self-contained page.
 
     Parameters
@@ -45,6 +53,8 @@ def page(explanation: Explanation, code: str = "", view: Mapping[str, Any] | Non
         Settings of the views to start with.
     full : bool
         Carry all numbers of pictures, instead of one byte per pixel: larger, and exact under the cursor.
+    along : CumulativeAttributions, or several, optional
+        What `IntegratedGradients.along` gave for paths of the explanation.
     """
     count = min(explanation.values.size, 500) if full else 0
     spec, content = payload(explanation, range(count), full=True) if full else payload(explanation)
@@ -54,6 +64,7 @@ def page(explanation: Explanation, code: str = "", view: Mapping[str, Any] | Non
         "data": base64.b64encode(content).decode(),
         "view": dict(view or {}),
         "pins": {},
+        "lines": by_path(explanation, along),
         "static_class": "",
     }
     script, style = source() + BOOT, css() + PAGE

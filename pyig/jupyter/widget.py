@@ -16,8 +16,10 @@ from pyig.errors import InputError, InputTypeError
 from pyig.explainer import IntegratedGradients
 from pyig.explainer.again import remembered
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.explanation.table import feature_labels
 from pyig.jupyter.esm import css, packed
+from pyig.jupyter.lines import LinesQuestion, costs, shown
 from pyig.jupyter.origin import Edit, Origin, origin_of, remember
 from pyig.jupyter.page import page
 from pyig.jupyter.worker import Worker
@@ -25,6 +27,7 @@ from pyig.views.payload import payload
 
 CALL = 0.2  # seconds of one model call
 LEAST_ROWS, MOST_ROWS = 8, 4096
+_NO_MODEL = "expected a widget with its model: exp.widget(model), or %ig_explain"
 UNSET = {"n_steps": "auto", "rtol": "0.01", "float64": "off"}
 ACCURACY = ("n_steps", "rtol", "method", "max_evals", "confidence", "float64")  # change how well, not what
 
@@ -63,6 +66,8 @@ class ExplanationWidget(anywidget.AnyWidget):
         What is shown now; observable.
     view : dict
         Settings of the views, both ways.
+    cumulative : dict of int to CumulativeAttributions
+        What `along` has found, by the number of the path: sample times targets plus target.
     """
 
     _esm = packed()
@@ -75,6 +80,7 @@ class ExplanationWidget(anywidget.AnyWidget):
     data_a = traitlets.Bytes().tag(sync=True)
     data_b = traitlets.Bytes().tag(sync=True)
     static_class = traitlets.Unicode().tag(sync=True)
+    lines = traitlets.Dict().tag(sync=True)
 
     def __init__(
         self,
@@ -91,6 +97,8 @@ class ExplanationWidget(anywidget.AnyWidget):
         self._edits: list[Edit] = []
         self._era = 0
         self._pace = 1.0  # seconds of one gradient, the best seen
+        self.cumulative: dict[int, CumulativeAttributions] = {}
+        self.on_lines: Callable[[], None] | None = None
         self._runs: list[dict[str, Any]] = []
         self._runs_of: Any = None
         self._lock = threading.RLock()
@@ -109,7 +117,8 @@ class ExplanationWidget(anywidget.AnyWidget):
         if change["old"] is traitlets.Undefined or change["old"] is None:
             return
         with self._lock:
-            state = self._state(self.explanation, self._origin)
+            self.cumulative = {}
+            state = {"lines": {}, **self._state(self.explanation, self._origin)}
             with self.hold_sync():
                 for name, value in state.items():
                     setattr(self, name, value)
@@ -142,6 +151,17 @@ class ExplanationWidget(anywidget.AnyWidget):
             Options of `IntegratedGradients.explain`; None leaves one out.
         """
         self._ask(0, changes, [])
+
+    def along(self, n: int = 0) -> None:
+        """Find out how the top features of path `n` build up, in the background, as the open panel does; see `wait`.
+
+        Left out while something is being explained: the lines would be those of the last result.
+        """
+        with self._lock:
+            if self._origin is None:
+                raise InputError(_NO_MODEL)
+            if self._asked is None:
+                self._worker.submit(LinesQuestion(self._origin, self.explanation, n, self._batch()))
 
     def edit(self, edits: Mapping[int, Any]) -> None:
         """Explain again with other values of scalar features, given by their position; see `wait`."""
@@ -182,6 +202,8 @@ class ExplanationWidget(anywidget.AnyWidget):
             self._ask(n, {}, [(int(place), value) for place, value in message["edits"]])
         elif kind == "text":
             self._ask(n, {}, [], (str(message["leaf"]), str(message["text"])))
+        elif kind == "along":
+            self.along(n)
         elif kind == "cancel":
             self.cancel()
         elif kind == "reset":
@@ -191,7 +213,7 @@ class ExplanationWidget(anywidget.AnyWidget):
 
     def page(self) -> str:
         """Return what is shown as one page that works offline."""
-        return page(self.explanation, self.spec.get("code", ""), dict(self.view))
+        return page(self.explanation, self.spec.get("code", ""), dict(self.view), along=self.cumulative.values())
 
     # --- to the browser
 
@@ -240,6 +262,8 @@ class ExplanationWidget(anywidget.AnyWidget):
             live["texts"] = (
                 [] if self._origin.edit_text is None else [leaf.name or "text" for leaf in self.explanation.leaves()]
             )
+            self._batch()  # learns the pace
+            live["along"] = costs(self.explanation, self._pace)
         self.send({"type": "live", "live": live})
 
     def _send_full(self, paths: list[int]) -> None:
@@ -258,7 +282,7 @@ class ExplanationWidget(anywidget.AnyWidget):
         self, n: int, changes: Mapping[str, Any], edits: list[Edit], text: tuple[str, str] | None
     ) -> _Question:
         if self._origin is None:
-            raise InputError("expected a widget with its model: exp.widget(model), or %ig_explain")
+            raise InputError(_NO_MODEL)
         e: Explanation = self.explanation
         i = n // (1 if e.values.ndim == 1 else e.values.shape[1])
         # What was asked before this counts, also where its answer will never be shown.
@@ -290,8 +314,10 @@ class ExplanationWidget(anywidget.AnyWidget):
     def _finish(self, result: Any, error: BaseException | None, question: Any) -> None:
         # In one step: between an answer and its origin, the next question would start from the wrong one.
         with self._lock:
+            if isinstance(question, LinesQuestion):
+                return self._keep_lines(result, error, question)
             if question.era != self._era:
-                return  # the original is shown again, and stays
+                return None  # the original is shown again, and stays
             if self._asked is question:  # else a newer one is on its way, and counts
                 self._asked = None
             if error is not None:
@@ -302,6 +328,16 @@ class ExplanationWidget(anywidget.AnyWidget):
                 self._origin, self._edits, self._unedited = question.origin, question.edits, question.unedited
                 remember(result, question.origin)
                 self.explanation = result
+
+    def _keep_lines(self, result: Any, error: BaseException | None, question: LinesQuestion) -> None:
+        if question.explanation is not self.explanation:
+            return
+        if error is None:
+            self.cumulative[question.number] = result
+        told = {"error": _sentence(error)} if error is not None else shown(result)
+        self.lines = {**self.lines, str(question.number): told}
+        if self.on_lines is not None and error is None:
+            self.on_lines()
 
     def _refuse(self, text: str) -> None:
         """Say why, and set the controls back to what is shown."""

@@ -11,7 +11,7 @@ from pyig.jupyter.esm import css, source
 from pyig.jupyter.widget import ExplanationWidget
 
 ADDRESS = "http://localhost/widget"
-TRAITS = ("spec", "data", "view", "pins", "data_a", "data_b", "static_class")
+TRAITS = ("spec", "data", "view", "pins", "data_a", "data_b", "static_class", "lines")
 PAGE = """<!DOCTYPE html><html><head><meta charset="utf-8"><style>{theme}
 body{{margin:12px;background:var(--jp-layout-color0);color:var(--jp-ui-font-color1)}}{css}</style></head>
 <body><div class="pyig {static}">static copy</div><div id="here"></div><script type="module">{source}
@@ -53,7 +53,7 @@ class Bridge:
         self.heard: list[dict[str, Any]] = []
         self._out: list[tuple[tuple[str, ...], Any, list[str]]] = []
         widget.send = self._send  # type: ignore[method-assign]
-        widget.observe(self._changed, names=["spec", "view"])
+        widget.observe(self._changed, names=["spec", "view", "lines"])
         html = PAGE.format(
             theme=DARK if dark else LIGHT, css=css(), source=source(), static=widget.static_class or "none"
         )

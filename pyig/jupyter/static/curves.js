@@ -11,47 +11,50 @@ function ticks(low, high) {
 }
 
 // Axes, and functions from data to places.
-function frame(label, [x0, x1], [y0, y1], xName, log) {
+export function frame(label, [x0, x1], [y0, y1], xName, log, wide = WIDE) {
   // Rounding is no shape: values that agree to nine digits are drawn flat.
   if (!(y1 - y0 > 1e-9 * Math.max(Math.abs(y0), Math.abs(y1)))) [y0, y1] = log ? [y0 / 10, y1 * 10] : [y0 - (Math.abs(y0) || 1) / 2, y1 + (Math.abs(y1) || 1) / 2];
   const named = log ? [...new Set([x0, x1])] : [0, 0.5, 1];
   if (x0 === x1) [x0, x1] = [x0 / 2, x1 * 2];
   const t = log ? Math.log10 : (v) => v, pad = (t(y1) - t(y0)) * 0.06, low = t(y0) - pad, high = t(y1) + pad;
-  const X = (v) => LEFT + ((t(v) - t(x0)) / (t(x1) - t(x0))) * (WIDE - LEFT - RIGHT), Y = (v) => TOP + (1 - (t(v) - low) / (high - low)) * (TALL - TOP - BOTTOM);
+  const X = (v) => LEFT + ((t(v) - t(x0)) / (t(x1) - t(x0))) * (wide - LEFT - RIGHT), Y = (v) => TOP + (1 - (t(v) - low) / (high - low)) * (TALL - TOP - BOTTOM);
   const marks = log ? powers(low, high) : ticks(low, high), foot = TALL - BOTTOM;
-  const svg = h("svg", { role: "img", "aria-label": label, viewBox: `0 0 ${WIDE} ${TALL}`, width: WIDE, height: TALL, class: "chart" },
-    marks.map((v) => [h("path", { d: `M${LEFT} ${Y(v)}H${WIDE - RIGHT}`, class: "grid" }), h("text", { x: LEFT - 5, y: Y(v) + 4, "text-anchor": "end" }, general(v, 3))]),
-    h("path", { d: `M${LEFT} ${foot}H${WIDE - RIGHT}`, class: "axis" }),
+  const svg = h("svg", { role: "img", "aria-label": label, viewBox: `0 0 ${wide} ${TALL}`, width: wide, height: TALL, class: "chart" },
+    marks.map((v) => [h("path", { d: `M${LEFT} ${Y(v)}H${wide - RIGHT}`, class: "grid" }), h("text", { x: LEFT - 5, y: Y(v) + 4, "text-anchor": "end" }, general(v, 3))]),
+    h("path", { d: `M${LEFT} ${foot}H${wide - RIGHT}`, class: "axis" }),
     named.map((v) => h("text", { x: X(v), y: foot + 13, "text-anchor": v === x1 ? "end" : v === x0 ? "start" : "middle" }, general(v, 3))),
-    h("text", { x: (LEFT + WIDE) / 2, y: TALL - 3, "text-anchor": "middle" }, xName));
-  return { svg, X, Y, foot };
+    h("text", { x: (LEFT + wide) / 2, y: TALL - 3, "text-anchor": "middle" }, xName));
+  return { svg, X, Y, foot, top: TOP };
 }
 
 const powers = (low, high) => {
   const first = Math.ceil(low), count = Math.floor(high) - first + 1, every = Math.max(1, Math.ceil(count / 4));
   return Array.from({ length: Math.max(0, Math.ceil(count / every)) }, (_, i) => 10 ** (first + i * every));
 };
-const points = (X, Y, xs, ys) => xs.map((x, i) => (Number.isFinite(ys[i]) ? `${X(x).toFixed(1)},${Y(ys[i]).toFixed(1)}` : null)).filter(Boolean).join(" ");
-const span = (...lists) => {
+export const points = (X, Y, xs, ys) => xs.map((x, i) => (Number.isFinite(ys[i]) ? `${X(x).toFixed(1)},${Y(ys[i]).toFixed(1)}` : null)).filter(Boolean).join(" ");
+export const span = (...lists) => {
   const all = lists.flatMap((l) => [...l]).filter(Number.isFinite);
   return [Math.min(...all), Math.max(...all)];
 };
 
-// F at a between its nodes.
-function between(alphas, values, a) {
+// F, or a line, at a between its nodes.
+export function between(alphas, values, a) {
   let i = 1;
   while (i < alphas.length - 1 && alphas[i] < a) i++;
   const share = alphas[i] === alphas[i - 1] ? 0 : (a - alphas[i - 1]) / (alphas[i] - alphas[i - 1]);
   return values[i - 1] + share * (values[i] - values[i - 1]);
 }
 
-export function diagnostics(app) {
+// `buildup` draws the lines of single features; it is handed in, since it draws with what is here.
+export function diagnostics(app, buildup) {
   const charts = h("div", { class: "charts" }), words = h("div"), tips = h("ul", { class: "tips" }), note = h("output", { class: "readout num" });
   const scrub = slider("along the path, a", 0, 1, app.ui.at, (a) => { app.ui.at = a; mark(); app.moved(); }, (a) => a.toFixed(2), 0.01);
+  const own = buildup(app);
   let lines = [], path, rows;
   function mark() {
     const a = app.ui.at, F = between(rows.alphas, rows.values, a);
     for (const { line, X } of lines) { line.setAttribute("x1", X(a)); line.setAttribute("x2", X(a)); }
+    own.mark();
     note.textContent = `F(x' + ${a.toFixed(2)} (x - x')) ${a === 0 || a === 1 ? "=" : "about"} ${general(F)}`;
   }
   function scrubbed(chart) {
@@ -113,5 +116,5 @@ export function diagnostics(app) {
   });
   const how = h("details", {}, h("summary", {}, "how this was made"), h("table", {}, h("tbody", {}, app.spec.how.map(([key, value]) => h("tr", {}, h("th", { scope: "row" }, key), h("td", {}, value))))));
   draw();
-  return { node: h("div", { class: "diagnostics" }, words, tips, charts, h("div", { class: "controls" }, scrub, note), table, how), draw };
+  return { node: h("div", { class: "diagnostics" }, words, tips, charts, own.node, h("div", { class: "controls" }, scrub, note), table, how), draw, own };
 }

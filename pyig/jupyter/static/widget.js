@@ -4,6 +4,7 @@ import { imageView } from "./image.js";
 import { tableView } from "./table.js";
 import { textView, seriesView } from "./text.js";
 import { diagnostics } from "./curves.js";
+import { buildup } from "./buildup.js";
 import { comparison } from "./compare.js";
 import { download, csvOf, svgText, wrapped, pngOf, copy } from "./export.js";
 
@@ -44,6 +45,9 @@ function render({ model, el }) {
     send: (message) => model.send && model.send(message),
     run: (options) => app.send({ type: "explain", n: app.path().n, options }),
     edit: (tab, i, value) => app.send({ type: "edit", n: app.path().n, edits: [[flatPlace(tab, i), value]] }),
+    lines: () => (model.get("lines") || {})[app.path().n],
+    costs: (n) => ((live && live.along) || {})[n] || { gradients: 0, seconds: 0 },
+    busy: () => !progress.hidden,
     runs: () => (app.spec.runs || []).filter((r) => r.n === app.path().n).concat(app.spec.runs && app.spec.runs.length ? [] : [app.path()]),
     heading: () => [app.spec.title, app.path().target !== null ? `target ${app.path().target}` : "", paths.size > 1 || app.path().sample !== "0" ? `sample ${app.path().sample}` : ""].filter(Boolean).join(", "),
     keep: () => { sent = JSON.stringify(app.ui); model.set("view", JSON.parse(sent)); clearTimeout(asked); asked = setTimeout(() => alive && model.save_changes(), 150); },
@@ -135,11 +139,13 @@ function render({ model, el }) {
   }
   function drawBelow() {
     const focus = app.focused(below);
-    panel = diagnostics(app);
+    panel = diagnostics(app, buildup);
     put(below, below.firstChild, panel.node);
     if (app.path().state === "not converged") below.open = true;
     focus();
+    if (below.open) panel.own.wanted();
   }
+  below.addEventListener("toggle", () => below.open && panel && panel.own.wanted());
   function drawAll() {
     if (!known().length) return void put(main, h("p", {}, "no samples"));
     drawHead(); drawPicker(); drawTabs(); drawView(); drawBelow(); drawBar();
@@ -174,6 +180,8 @@ function render({ model, el }) {
     const known = message.total > 1;
     if (known) Object.assign(meter, { max: message.total, value: message.done });
     else meter.removeAttribute("value");
+    // What was asked for in the meantime had to wait.
+    if (!message.running && panel && below.open) panel.own.wanted();
     counted.textContent = `${known ? `${message.done} of ${message.total}` : `${message.calls} model calls`}, ${message.seconds.toFixed(1)} s`;
   }
 
@@ -189,6 +197,7 @@ function render({ model, el }) {
   }
 
   listen("change:spec", () => { load(); drawAll(); if (pins.A || pins.B) drawPair(); });
+  listen("change:lines", () => panel && panel.own.draw());
   listen("change:view", () => {
     if (JSON.stringify(model.get("view")) === sent) return;
     app.ui = merged(USUAL, model.get("view"));
