@@ -63,6 +63,7 @@ DOORS: dict[str, list[str]] = {  # heavy package -> the files that may import it
         "compat/alibi*",
         "demos/tensorflow.py",
     ],
+    "captum": ["compat/captum/__init__.py"],
     "jax": ["backends/jax*.py"],
     "tf_keras": ["artifacts/*"],
     "explainable_ai_sdk": ["artifacts/*"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import captum.attr as captum
@@ -328,6 +329,24 @@ def test_constructors_refuse_as_well() -> None:
     ):
         with pytest.raises(AssertionError, match=said):
             call()
+
+
+def test_other_names_of_captum_come_from_there() -> None:
+    from pyig.compat.captum import DeepLift, IntegratedGradients, NeuronConductance, TokenReferenceBase
+
+    assert (DeepLift, NeuronConductance) == (captum.DeepLift, captum.NeuronConductance)
+    assert TokenReferenceBase(3).generate_reference(2, "cpu").tolist() == [3, 3]
+    assert IntegratedGradients is not captum.IntegratedGradients
+    with pytest.raises(AttributeError, match=r"neither has captum\.attr"):
+        _ = face.DeepLiftt
+    assert not hasattr(face, "__wrapped__")
+
+
+def test_other_names_without_captum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(ImportError, match=r"no DeepLift of its own.*pip install captum"):
+        from pyig.compat.captum import DeepLift  # noqa: F401
+    assert face.NoiseTunnel
 
 
 def test_memory_is_free_after_many_calls() -> None:

@@ -259,7 +259,8 @@ def _shaped(
     allow_unused: bool,
 ) -> Any:
     """Put the sums in the structure of the input or of the layer, zeros where nothing moves."""
-    if not allow_unused and not all(run.used):
+    # A layer may give more than what follows needs, as attention gives its weights; an input is there to be used.
+    if not allow_unused and not (any(run.used) if run.tap is not None else all(run.used)):
         place = run.used.index(False)
         what = f"input {names[stages.moving[place]]!r}" if run.tap is None else "the layer"
         raise InputError(

@@ -1,9 +1,13 @@
 """Captum's classes over pyig's engine: ``from pyig.compat.captum import IntegratedGradients``.
 
 Arguments, defaults, shapes and deltas are those of Captum 0.9; what is different is listed in ``docs/migration.md``.
+What else `captum.attr` has, such as ``DeepLift`` or ``TokenReferenceBase``, comes from there, where it is installed:
+old code imports many names in one line.
 """
 
-from pyig.errors import missing
+from typing import Any
+
+from pyig.errors import MissingPackageError, missing
 
 try:
     import torch as _torch  # noqa: F401 - asked for before anything else fails for the lack of it
@@ -31,3 +35,18 @@ from pyig.compat.captum.visualization import visualize_image_attr as visualize_i
 from pyig.compat.captum.visualization import visualize_image_attr_multiple as visualize_image_attr_multiple
 from pyig.compat.captum.visualization import visualize_text as visualize_text
 from pyig.compat.captum.visualization import visualize_timeseries_attr as visualize_timeseries_attr
+
+
+def __getattr__(name: str) -> Any:
+    """Return one of Captum's own names."""
+    if not name.startswith("_"):
+        try:
+            import captum.attr
+        except ImportError as error:
+            raise MissingPackageError(
+                f"pyig.compat.captum has no {name} of its own, and Captum, which may have one, is not installed: "
+                "pip install captum"
+            ) from error
+        if hasattr(captum.attr, name):
+            return getattr(captum.attr, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}, and neither has captum.attr")
