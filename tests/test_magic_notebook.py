@@ -109,6 +109,25 @@ def test_widgets_of_ones_own_have_a_static_copy_too() -> None:
 
 
 @pytest.mark.slow
+def test_lines_that_are_found_out_later_go_into_the_static_copy() -> None:
+    cells = [
+        MODELS["callable"],
+        "%load_ext pyig\nig = pyig.IntegratedGradients(net, gradient=lambda rows: 2 * rows)",
+        "w = ig.explain(x[:1]).widget(ig)\nw",
+        "w.along()\nassert w.wait(20)\nw.cumulative[0]",
+        "w.explain(n_steps=9)\nassert w.wait(20)\nw.along()\nassert w.wait(20)",
+    ]
+    outputs = [cell.outputs for cell in run(cells).cells]
+    check_shown(outputs[2])
+    (copy, _), (lines,) = outputs[2:4]
+    assert copy.data["text/html"].count("<summary>Cumulative attribution</summary>") == 1
+    assert "Static copy" in copy.data["text/html"]
+    assert "CumulativeAttributions of sample 0" in lines.data["text/plain"]
+    assert "<polyline" in lines.data["text/html"]
+    assert "9 nodes" not in copy.data["text/html"]  # that of another result
+
+
+@pytest.mark.slow
 def test_a_mistake_stops_the_notebook_with_one_line() -> None:
     with pytest.raises(nbclient.exceptions.CellExecutionError, match="UsageError: MODEL: name 'nett' is not defined"):
         run(["%load_ext pyig\nx = 1", "%ig_explain nett x"])

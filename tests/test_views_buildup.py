@@ -40,7 +40,7 @@ def test_lines_end_at_their_attributions_and_saturated_parts_are_shaded() -> Non
     (shade,) = ax.patches
     assert [shade.get_x(), shade.get_width()] == [0.5, 0.5]
     assert "saturated: a from 0.5 to 1 (50 % of the path)" in ax.get_xlabel()
-    assert "9 gradients at 9 nodes" in ax.get_xlabel()
+    assert "9 gradients of their own, at 9 nodes" in ax.get_xlabel()
     order = [text.get_text() for text in ax.get_legend().get_texts()]
     assert order == ["age  +2.00", "3 others  +0.30", "income  -1.00", "F(a) - F(x')"]  # from top to bottom, as drawn
 

@@ -30,7 +30,7 @@ def test_the_panel_gets_its_lines() -> None:
     assert json.loads(json.dumps(sent)) == sent
     assert sent["names"] == list(lines.names)
     np.testing.assert_allclose(sent["cumulative"], lines.cumulative, rtol=1e-8)
-    assert sent["told"].startswith(f"{lines.n_evals} gradients at")
+    assert sent["told"].startswith(f"the lines took {lines.n_evals} gradients of their own")
     assert lines.cumulative[-1].sum() == pytest.approx(w.explanation.attributions[1].sum())
     ask(w, type="along", n=0)
     assert set(w.lines) == {"0", "1"}

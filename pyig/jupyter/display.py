@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.jupyter.origin import Origin, origin_of
 from pyig.views import show
 from pyig.views.markup import Html, esc
@@ -72,10 +74,16 @@ def display_widget(widget: Any) -> None:
     compared = (
         [] if len(widget.pinned) < 2 else [(one, f"{key}: {label}") for key, (one, label) in widget.pinned.items()]
     )
-    bundle = static_copy(widget.explanation, widget.static_class, top)
-    if compared:
-        bundle |= static_pair(compared, widget.static_class, top)
-    display(bundle, raw=True)
+    first = widget.explanation
+
+    def copied() -> dict[str, str]:
+        known = widget.cumulative.values() if widget.explanation is first else ()
+        bundle = static_copy(first, widget.static_class, top, known)
+        return bundle | static_pair(compared, widget.static_class, top) if compared else bundle
+
+    handle = display(copied(), raw=True, display_id=True)
+    if handle is not None and not compared:  # what is found out later goes into the copy as well
+        widget.on_lines = lambda: widget.explanation is first and handle.update(copied(), raw=True)
     found = widget._repr_mimebundle_()  # with metadata or without, as anywidget's version has it
     data, metadata = found if isinstance(found, tuple) else (found, None)
     display(data, metadata=metadata, raw=True)
@@ -95,10 +103,12 @@ def static_pair(compared: list[tuple[Explanation, str]], name: str, top: int | N
     }
 
 
-def static_copy(explanation: Explanation, name: str, top: int | None = None) -> dict[str, str]:
+def static_copy(
+    explanation: Explanation, name: str, top: int | None = None, along: Iterable[CumulativeAttributions] = ()
+) -> dict[str, str]:
     """Return the bundle of the static copy: HTML with pictures inside, a PNG for converters, and text."""
     given = {} if top is None else {"top": top}
-    markup = str(show(explanation, "html", side=COPY_SIDE, **given))
+    markup = str(show(explanation, "html", side=COPY_SIDE, along=list(along), **given))
     head, rest = markup.split('<div class="pyig">', 1)
     body, tail = rest.rsplit("</div>", 1)
     bundle = {

@@ -98,7 +98,7 @@ class ExplanationWidget(anywidget.AnyWidget):
         self._era = 0
         self._pace = 1.0  # seconds of one gradient, the best seen
         self.cumulative: dict[int, CumulativeAttributions] = {}
-        self.on_lines: Callable[[], None] | None = None
+        self.on_lines: Callable[[], object] | None = None
         self._runs: list[dict[str, Any]] = []
         self._runs_of: Any = None
         self._lock = threading.RLock()

@@ -39,7 +39,7 @@ def spans(lines: CumulativeAttributions) -> str:
 
 def told(lines: CumulativeAttributions) -> str:
     """Write what the lines cost, and how far they can be trusted."""
-    text = f"{lines.n_evals} gradients at {len(lines.alphas)} nodes"
+    text = f"the lines took {lines.n_evals} gradients of their own, at {len(lines.alphas)} nodes"
     if not lines.complete:
         text += "; partial: stopped early"
     if not lines.reconciles:

@@ -11,7 +11,7 @@ import samples
 import pyig
 from e2e import browser as browsers
 from e2e.contrast import CONTRAST
-from e2e.module import NAMES, live
+from e2e.module import NAMES, X, live
 from e2e.module import page as page
 from e2e.stub import Bridge
 from pyig.jupyter.origin import Origin
@@ -44,8 +44,9 @@ def test_open_the_panel_and_see_the_lines(page: Any) -> None:
     assert panel.locator("polyline").count() == len(NAMES)
     rows = panel.locator("tbody").first.locator("tr").evaluate_all("r => r.map((e) => e.innerText.trim().split(/\\t/))")
     assert [row[0] for row in rows] == list(lines.names)
-    assert [row[2] for row in rows] == signed(lines.attributions)
-    assert f"{lines.n_evals} gradients at {len(lines.alphas)} nodes" in panel.inner_text()
+    assert [row[3] for row in rows] == signed(lines.attributions)
+    assert [row[1] for row in rows] == [f"{X[0, NAMES.index(name)]:.4g}" for name in lines.names]
+    assert f"{lines.n_evals} gradients of their own, at {len(lines.alphas)} nodes" in panel.inner_text()
     assert sum(message["type"] == "along" for message in bridge.heard) == 1
     name = panel.get_by_role("img", name="cumulative attribution of").first.get_attribute("aria-label")
     assert all(label in name for label in lines.names)
@@ -59,8 +60,9 @@ def test_the_slider_reads_the_lines_at_a_place(page: Any) -> None:
     slider.focus()
     for _ in range(50):
         page.keyboard.press("ArrowLeft")
-    got = panel.locator("tbody").first.locator("tr td:nth-child(3)").all_inner_texts()
-    assert got == signed(lines.at(0.5), like=lines.attributions)
+    got = [panel.locator("tbody").first.locator(f"tr td:nth-child({n})").all_inner_texts() for n in (3, 4)]
+    assert got[0] == [f"{X[0, NAMES.index(name)] / 2:.4g}" for name in lines.names]
+    assert got[1] == signed(lines.at(0.5), like=lines.attributions)
     assert panel.locator("line.scrub").evaluate("l => Math.round(l.getAttribute('x1'))") == pytest.approx(233, abs=2)
     panel.locator("summary", has_text="lines as numbers").click()
     panel.locator("details tbody tr").first.wait_for()
@@ -109,7 +111,7 @@ def test_another_target_gets_lines_of_its_own(page: Any) -> None:
     bridge.flush()
     bridge.pump()
     assert bridge.widget.cumulative[0].title == "sample 0, target cow" != first.title
-    shown = page.locator(".buildup tbody").first.locator("tr td:nth-child(4)").all_inner_texts()
+    shown = page.locator(".buildup tbody").first.locator("tr td:nth-child(5)").all_inner_texts()
     assert shown == signed(bridge.widget.cumulative[0].attributions)
 
 
@@ -125,6 +127,16 @@ def test_partial_lines_and_refusals_are_told(page: Any) -> None:
     bridge.flush()
     assert "no lines of single features: expected x= <b>as well</b>" in panel.inner_text()
     assert panel.locator("polyline").count() == 0
+
+
+def test_a_series_is_shown_on_the_way(page: Any) -> None:
+    e = samples.sequence()
+    Bridge(page, ExplanationWidget(e))
+    page.locator("summary", has_text="convergence").click()
+    before = page.locator(".series polyline").first.get_attribute("points")
+    page.get_by_label("along the path, a").fill("0.25")
+    assert page.locator(".series polyline").first.get_attribute("points") != before
+    assert "at a = 0.25" in page.locator(".series").inner_text()
 
 
 def test_without_a_model_saved_lines_are_drawn_and_none_are_asked_for(page: Any) -> None:

@@ -12,7 +12,7 @@ function look(lines, n) {
 
 export function buildup(app) {
   const node = h("section", { class: "buildup", "aria-label": "cumulative attribution" });
-  let lines = null, cells = [], rule = null, chart = null, asked = null;
+  let lines = null, cells = [], inputs = null, rule = null, chart = null, asked = null;
   const lineOf = (n) => lines.cumulative.map((row) => row[n]);
 
   function drawing() {
@@ -27,12 +27,23 @@ export function buildup(app) {
     svg.append(rule);
     return h("figure", {}, h("figcaption", {}, `cumulative attribution; ${lines.spans}`), svg);
   }
+  // Where the lines are those of single numbers, what these are on the way is told too.
+  function onTheWay() {
+    const arrays = app.path().arrays, found = new Map();
+    app.spec.tabs.forEach((tab, t) => {
+      const x = arrays[`${t}.x`], x0 = arrays[`${t}.x0`];
+      if (tab.kind === "table" && x && x0) tab.names.forEach((name, i) => found.set(name, [x0.data[i], x.data[i]]));
+    });
+    const ends = lines.names.map((name) => found.get(name));
+    return ends.some(Boolean) ? ends : null;
+  }
   function table() {
     const figures = signed(lines.attributions);
-    cells = lines.names.map(() => h("td", { class: "num" }));
+    inputs = onTheWay();
+    cells = lines.names.map(() => [inputs && h("td", { class: "num" }), h("td", { class: "num" })]);
     const swatch = (n) => h("svg", { width: 34, height: 10, viewBox: "0 0 34 10", "aria-hidden": "true", class: "chart" }, h("path", { ...look(lines, n), d: "M1 5H33" }));
     return h("table", {}, h("caption", { class: "away" }, "what each line has added up to, and its attribution"),
-      h("thead", {}, h("tr", {}, h("td", {}), ["feature", "so far", "attribution", "est. error"].map((s, n) => h("th", { scope: "col", class: n ? "num" : null }, s)))),
+      h("thead", {}, h("tr", {}, h("td", {}), ["feature", ...(inputs ? ["value at a"] : []), "sum so far", "attribution", "est. error"].map((s, n) => h("th", { scope: "col", class: n ? "num" : null }, s)))),
       h("tbody", {}, lines.names.map((name, n) => h("tr", {}, h("td", {}, swatch(n)), h("th", { scope: "row", title: name }, h("bdi", {}, name)), cells[n],
         h("td", { class: "num" }, figures[n]), h("td", { class: "num" }, `± ${general(lines.errors[n], 1)}`)))));
   }
@@ -50,7 +61,10 @@ export function buildup(app) {
     const a = app.ui.at, now = signed(lines.names.map((_, n) => between(lines.alphas, lineOf(n), a)), lines.attributions);
     rule.setAttribute("x1", chart.X(a));
     rule.setAttribute("x2", chart.X(a));
-    cells.forEach((cell, n) => (cell.textContent = now[n]));
+    cells.forEach(([value, sum], n) => {
+      sum.textContent = now[n];
+      if (value && inputs[n]) value.textContent = general(inputs[n][0] + a * (inputs[n][1] - inputs[n][0]));
+    });
   }
   const ask = () => {
     asked = app.path().n;

@@ -100,14 +100,16 @@ export function seriesView(app, tab, t) {
     const path = app.path(), phi = path.arrays[`${t}.phi`].data, sums = stepSums(phi, tab.shape), largest = Math.max(...sums.map(Math.abs)) || 1, figures = signed(sums);
     const sizes = Array.from({ length: channels }, (_, c) => sums.reduce((a, _v, s) => a + Math.abs(phi[s * channels + c]), 0)), best = sizes.indexOf(Math.max(...sizes));
     const [line, start] = ["x", "x0"].map((name) => path.arrays[`${t}.${name}`]).map((x) => x && Array.from({ length: steps }, (_, s) => x.data[s * channels + best]));
+    // Where the path is walked, the line is the input on the way.
+    const a = app.ui.at, now = line && start && a < 1 ? line.map((v, s) => start[s] + a * (v - start[s])) : line;
     const ends = [...(line || []), ...(start || [])], low = Math.min(...ends), high = Math.max(...ends);
     const curve = (values, dash) => values && h("polyline", { points: values.map((v, s) => `${((s + 0.5) * 640) / steps},${172 - ((v - low) / (high - low || 1)) * 164}`).join(" "),
       fill: "none", stroke: "currentColor", "stroke-opacity": 0.65, "stroke-width": 1.2, "stroke-dasharray": dash });
-    last = stepBars(sums, largest, app.ui.image.palette, `attribution of ${steps} steps, strongest at step ${sums.map(Math.abs).indexOf(largest)}`, curve(line, null), curve(start, "4 3"));
-    const place = slider("step", 0, steps - 1, 0, (s) => (readout.textContent = `step ${s}: attribution ${figures[s]}${line ? `, channel ${best}: ${general(line[s])}, baseline ${general(start[s])}` : ""}`), String);
-    put(body, last, h("p", { class: "legend" }, `bars: attribution of a step, summed over ${channels} channels${line ? `; line: channel ${best}, from ${general(low)} to ${general(high)}; dashed: its baseline` : ""}`), place);
+    last = stepBars(sums, largest, app.ui.image.palette, `attribution of ${steps} steps, strongest at step ${sums.map(Math.abs).indexOf(largest)}`, curve(now, null), curve(start, "4 3"));
+    const place = slider("step", 0, steps - 1, 0, (s) => (readout.textContent = `step ${s}: attribution ${figures[s]}${line ? `, channel ${best}: ${general(now[s])}, baseline ${general(start[s])}` : ""}`), String);
+    put(body, last, h("p", { class: "legend" }, `bars: attribution of a step, summed over ${channels} channels${line ? `; line: channel ${best}${a < 1 ? ` at a = ${a.toFixed(2)}` : ""}, from ${general(low)} to ${general(high)}; dashed: its baseline` : ""}`), place);
   }
   draw();
-  return { node: h("div", { class: "series" }, body, readout), draw, svg: () => last.cloneNode(true),
+  return { node: h("div", { class: "series" }, body, readout), draw, at: draw, svg: () => last.cloneNode(true),
     csv: () => [["step", "channel", "attribution"], ...[...app.path().arrays[`${t}.phi`].data].map((v, i) => [Math.floor(i / channels), i % channels, v])] };
 }
