@@ -285,8 +285,13 @@ def test_half_precision(dtype: torch.dtype) -> None:
 
 def test_token_ids_need_a_layer() -> None:
     model = nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(20, 2))
-    with pytest.raises(AssertionError, match="layer= the embedding layer"):
-        face.IntegratedGradients(model).attribute(IDS, target=1)
+    for call in (
+        lambda: face.IntegratedGradients(model).attribute(IDS, target=1),
+        lambda: face.LayerConductance(model, model[1]).attribute(IDS, target=1),
+        lambda: face.Saliency(model).attribute(IDS.float(), target=1),
+    ):
+        with pytest.raises(AssertionError, match="LayerIntegratedGradients with that embedding"):
+            call()
 
 
 def test_a_model_in_training_mode_is_warned_of_and_kept() -> None:

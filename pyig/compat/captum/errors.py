@@ -10,6 +10,10 @@ from typing import Any, TypeVar
 from pyig.errors import InputError, InputTypeError, ModelError, PyigError
 
 F = TypeVar("F", bound=Callable[..., Any])
+_IDS = (  # whole numbers become floats here, as in Captum, so the engine's own advice does not help
+    "expected inputs that can move along a path; got token ids, which an embedding looks up. Use "
+    "LayerIntegratedGradients with that embedding as its layer"
+)
 
 
 class CaptumInputError(InputError, AssertionError, IndexError):
@@ -36,7 +40,11 @@ def translated() -> Iterator[None]:
     except AssertionError:
         raise
     except PyigError as error:
-        raise _kind(error)(str(error)) from error
+        said = str(error)
+        if said.startswith("expected token ids"):
+            torch_said = said.partition("Torch said: ")[2]
+            said = f"{_IDS}. Torch said: {torch_said}"
+        raise _kind(error)(said) from error
 
 
 def _kind(error: PyigError) -> type[Exception]:
