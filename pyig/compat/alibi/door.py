@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pyig import tree
 from pyig.baselines import several
 from pyig.calling import InputForward, call_spec
+from pyig.compat.rows import check_rows
 from pyig.contracts import Backend
 from pyig.errors import InputTypeError
 from pyig.integrate.batching import Sizer
@@ -66,6 +67,8 @@ def open_door(
     leaves = [leaf.astype(np.float64) if as_numbers and leaf.dtype.kind in "iub" else leaf for leaf in given]
     x = tree.unflatten(spec, leaves)
     inputs = read_inputs(backend, x, forward_kwargs)
+    if spec.kind == "leaf":
+        check_rows(baselines, given[0])
     starts = read_baselines(inputs, baselines, generator(None), range(len(leaves)) if layered else inputs.floating)
     drawn = [[np.asarray(backend.to_numpy(leaf)) for leaf in start] for start in starts]
     shown = []
