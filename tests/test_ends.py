@@ -1,4 +1,4 @@
-"""F at the ends of the paths: from the loop where it has nodes there, by forwards elsewhere."""
+"""The ends of the paths: F there, from the loop where it has a node, by forwards elsewhere; gradients beside them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ OPTIONS: dict[str, Any] = {"method": "adaptive", "progress": False}
 
 
 @pytest.mark.parametrize("count", [1, 5, 40])
-def test_the_adaptive_rule_needs_no_forwards_for_its_ends(count: int) -> None:
+def test_the_adaptive_rule_needs_one_forward_for_a_baseline_that_all_share(count: int) -> None:
     model, rows = net()
     found = pyig.IntegratedGradients(model).explain(points(count), target=1, **OPTIONS)
     plain = sum(n for n, gradient in rows if not gradient)
-    assert plain == min(count, 8)  # they tell whether the model gives probabilities
+    assert plain == min(count, 8) + 1  # the former tell whether the model gives probabilities
     assert sum(n for n, gradient in rows if gradient) == found.n_evals.sum()
 
 
 def test_a_predicted_target_needs_one_forward_per_sample() -> None:
     model, rows = net()
     found = pyig.IntegratedGradients(model).explain(points(20), **OPTIONS)
-    assert sum(n for n, gradient in rows if not gradient) == 20
+    assert sum(n for n, gradient in rows if not gradient) == 20 + 1
     assert sum(n for n, gradient in rows if gradient) == found.n_evals.sum()
 
 
@@ -73,3 +73,35 @@ def test_a_stopped_run_knows_both_ends_of_every_sample() -> None:
     assert known.any()
     np.testing.assert_allclose(found.values[known], wanted.values[known], rtol=1e-12)
     np.testing.assert_allclose(found.baseline_values[known], wanted.baseline_values[known], rtol=1e-12)
+
+
+def test_what_a_framework_calls_the_gradient_of_a_tie_is_not_used() -> None:
+    """Without biases F is linear along the path from zero, and at zero every unit sits on its kink."""
+    torch.manual_seed(0)
+    layers = [part for a, b in pairwise((6, 40, 40, 3)) for part in (nn.Linear(a, b, bias=False), nn.ReLU())]
+    model, x = nn.Sequential(*layers[:-1]), points(20).float()
+    found = pyig.IntegratedGradients(model).explain(x, target=1, **OPTIONS)
+    assert (found.n_evals == 5).all(), "nothing to refine"
+    moved = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(model(moved)[:, 1].sum(), moved)
+    np.testing.assert_allclose(found.attributions, (wanted * x).numpy(), rtol=1e-4, atol=1e-6)
+    zero, first = found.path(0).alphas[:2]
+    assert 0 == zero < first < 1e-4
+    assert abs(found.deltas).max() < 1e-5
+    fixed = pyig.IntegratedGradients(model).explain(x, target=1, method="riemann_trapezoid", n_steps=5, progress=False)
+    assert (abs(fixed.attributions - found.attributions).sum(1) > 0.1 * abs(found.attributions).sum(1)).all()
+
+
+def test_a_jump_at_the_baseline_stays_a_gap_and_spoils_nothing_else() -> None:
+    """As a normalisation without an epsilon: zero at zero, and another number a hair's breadth from it."""
+
+    def model(x: torch.Tensor) -> torch.Tensor:
+        return (x / (x.abs() + 1e-30)).sum(1) + 0.1 * x.sum(1)
+
+    x = points(4).abs()
+    found = pyig.IntegratedGradients(model).explain(x, **OPTIONS)
+    np.testing.assert_allclose(found.attributions, 0.1 * x.numpy(), rtol=1e-9)
+    np.testing.assert_allclose(found.values - found.baseline_values, 6 + 0.1 * x.numpy().sum(1), rtol=1e-12)
+    np.testing.assert_allclose(found.deltas, -6, rtol=1e-9)
+    assert not found.converged.any()
+    np.testing.assert_allclose(found.error, 6, rtol=1e-6)

@@ -3,6 +3,9 @@
 Dyadic trapezoid with local Simpson extrapolation, an error estimate per feature (L1) and the exact scalar defect of
 every cell; probabilities are integrated in log-odds. The planner is compiled and sees scalars only; see
 `docs/numerics.md` for the scheme and what it was measured to do.
+
+The baseline is the one point where ties are the rule: over a constant image every window of a max pooling is one, and
+what a framework then calls the gradient belongs to no side. So the first node lies a little inside the path.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyig.contracts import Floats, Ints
-from pyig.integrate.evaluation import Evaluator, Paths
+from pyig.integrate.evaluation import Evaluator, Pairs, Paths
 from pyig.integrate.loop import Integrals
 from pyig.integrate.rounding import rounding
 from pyig.quadrature import AdaptivePlan, sigmoid
@@ -20,6 +23,7 @@ from pyig.rows import cells_for
 
 _LEAST_STEPS = 5
 _SHARED = 0.03  # correlation of the errors of two baselines' paths, as measured
+_INSIDE, _INSIDE_OF_RTOL = 2.0**-16, 2.0**-7  # alpha of the first node, which cannot be told from 0 in the result
 _ROW_BYTES = 1 << 29  # gradient rows of open cells, beside those that a single path may need
 
 
@@ -73,25 +77,27 @@ class AdaptiveRun:
         self._plan = AdaptivePlan(
             len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise
         )
+        # Far enough for rounding not to restore the ties.
+        self._first = max(min(_INSIDE, scheme.rtol * _INSIDE_OF_RTOL), noise / 4)
         self._cells = cells_for(evaluator.backend, paths.ends, most_rows)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._closed = np.zeros(len(paths), dtype=bool)
         self._folded = np.zeros(len(paths), dtype=bool)
-        self._ends = np.full((2, len(paths)), np.nan)
+        self._stops = np.full(len(paths), np.nan)
 
     def step(self) -> bool:
         """Evaluate the next batch, and let the planner judge every path whose round is complete."""
         closed = int(self._closed.sum())
-        found = self._evaluator.next(self._paths, self._cells, self._plan.ask)
+        found = self._evaluator.next(self._paths, self._cells, self._ask)
         if found is None:
             return False
         pairs, ((values, grads),) = found
         slopes = self._cells.slopes(grads, pairs[0])
         number, slope = self._evaluator.scalars(self._paths, pairs, values, slopes)
-        for end, alpha in enumerate((0.0, 1.0)):
-            there = pairs[1] == alpha
-            self._ends[end, pairs[0][there]] = number[there]
-        self._cells.keep(grads, self._plan.tell(number, slope))
+        there = pairs[1] == 1
+        self._stops[pairs[0][there]] = number[there]
+        start = pairs[1] == self._first
+        self._cells.keep(grads, self._plan.tell(np.where(start, number - self._first * slope, number), slope))
         wanted = self._plan.combinations()
         if len(wanted.paths):
             self._plan.tell_norms(self._cells.measure(wanted))
@@ -123,14 +129,18 @@ class AdaptiveRun:
             seen=count(plan.n_evals),
             begun=count(begun),
             records=self._records,
-            ends=self._mean_ends(),
+            stops=self._mean_stops(),
         )
 
-    def _mean_ends(self) -> Floats:
-        """Return F at both ends, the mean over the baselines."""
-        values = sigmoid(self._ends) if self._scheme.log_odds else self._ends
+    def _ask(self, rows: int) -> Pairs | None:
+        pairs = self._plan.ask(rows)
+        return None if pairs is None else (pairs[0], np.where(pairs[1] == 0, self._first, pairs[1]))
+
+    def _mean_stops(self) -> Floats:
+        """Return F at the inputs, the mean over the baselines."""
+        values = sigmoid(self._stops) if self._scheme.log_odds else self._stops
         rows = self._paths.ends.result_rows
-        return np.stack([np.bincount(rows, weights=end, minlength=len(self._shares)) / self._shares for end in values])
+        return np.bincount(rows, weights=values, minlength=len(self._shares)) / self._shares
 
     def _settle(self) -> None:
         folds = self._plan.folds()
@@ -151,9 +161,17 @@ class AdaptiveRun:
         """Return the record of the lone baseline's path, or the means where all baselines' paths have a node."""
         out: list[Floats] = []
         for row in range(self._paths.ends.results):
-            parts = [self._plan.record(int(p)) for p in np.flatnonzero(self._paths.ends.result_rows == row)]
+            parts = [self._record(int(p)) for p in np.flatnonzero(self._paths.ends.result_rows == row)]
             shared = parts[0][:, 0]
             for part in parts[1:]:
                 shared = np.intersect1d(shared, part[:, 0])
             out.append(np.mean([part[np.isin(part[:, 0], shared)] for part in parts], axis=0))
         return out
+
+    def _record(self, path: int) -> Floats:
+        """Return alpha, F, slope and weight by rising alpha, the first node where it was evaluated."""
+        record = self._plan.record(path)
+        start = record[:, 0] == 0
+        record[start, 0] = self._first
+        record[start, 1] += self._first * record[start, 2]
+        return record

@@ -34,8 +34,8 @@ class Integrals:
         where the path is wanted: on small inputs it is longer than everything else.
     spreads : list of tensor, optional
         Standard error of each attribution, where they were sampled.
-    ends : float64 (2, results), optional
-        F(x') and F(x), where the paths have nodes there; NaN for a result that was not begun.
+    stops : float64 (results,), optional
+        F(x), where the paths have nodes there; NaN for a result that was not begun.
     """
 
     attributions: list[Tensor]
@@ -48,7 +48,7 @@ class Integrals:
     begun: Ints | Floats
     records: Callable[[], list[Floats]]
     spreads: list[Tensor] | None = None
-    ends: Floats | None = None
+    stops: Floats | None = None
 
     def of(self, backend: Backend, rows: Ints) -> Integrals:
         """Return some of the results."""

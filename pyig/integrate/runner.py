@@ -180,14 +180,14 @@ class Runner:
         found = integrate(scheme, evaluator, paths)
         records = found.records() if self.record else []
         if values is None or baseline_values is None:
-            values, baseline_values = self._values(found.ends, stage, samples, index, values)
+            values, baseline_values = self._values(found.stops, stage, samples, index, values)
         return _block(self.backend, found, stage, index[0], values, baseline_values, baselines, records)
 
     def _ends(self, stage: Stage, samples: Ints) -> tuple[list[Ints], Floats | None]:
         """Return the flat indices, and F(x) where it is needed before the loop or does not come out of it.
 
-        The adaptive scheme has nodes at both ends. Forwards for them would be some per cent of its work, and a tenth of
-        it for one large image.
+        The adaptive scheme has a node at x. Forwards there would be some per cent of its work, and more of it for one
+        large image.
         """
         settled = all(target is None or target.kind in ("same", "each") for target in (self.target, self.contrast))
         if settled and isinstance(self.scheme, Adaptive) and not self.probe.custom and stage.ends is None:
@@ -198,15 +198,15 @@ class Runner:
         return self.probe.stop_values(stage, samples, self.target, self.contrast)
 
     def _values(
-        self, ends: Floats | None, stage: Stage, samples: Ints, index: list[Ints], values: Floats | None
+        self, stops: Floats | None, stage: Stage, samples: Ints, index: list[Ints], values: Floats | None
     ) -> tuple[Floats, Floats]:
-        """Return F(x) and F(x') from the loop, by forwards where it has not been at an end."""
-        if ends is None or np.isnan(ends).any():
-            if values is None:
+        """Return F(x), from the loop where it has been there, and F(x')."""
+        if values is None:
+            if stops is None or np.isnan(stops).any():
                 _, values = self.probe.stop_values(stage, samples, self.target, self.contrast)
-            return values, self.probe.start_values(stage, samples, index)
-        start, stop = (end.reshape(index[0].shape) for end in ends)
-        return stop if values is None else values, start
+            else:
+                values = stops.reshape(index[0].shape)
+        return values, self.probe.start_values(stage, samples, index)
 
     def _with_head(self, scheme: AnyScheme) -> tuple[Head, AnyScheme]:
         """Return what is evaluated, and the scheme for it: a probability is integrated by its log-odds."""
