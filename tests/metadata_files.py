@@ -152,6 +152,10 @@ MALFORMED: dict[str, tuple[str, str]] = {  # what is wrong: the file, and the wo
     "tensor name a number": (changed(CELSIUS, *_C, input_tensor_name=7), "inputs.degrees_celsius.input_tensor_name"),
     "baselines no list": (changed(CELSIUS, *_C, input_baselines=0), "inputs.degrees_celsius.input_baselines"),
     "baselines an object": (changed(CELSIUS, *_C, input_baselines={"0": 0}), "input_baselines"),
+    "a range and a null for its encoding": (
+        changed(CELSIUS, *_C, encoding=None, domain={"min": 0, "max": 1}),
+        "inputs.degrees_celsius.encoding",
+    ),
     "eleven baselines": (changed(CELSIUS, *_C, input_baselines=[0] * 11), "inputs.degrees_celsius.input_baselines"),
     "eleven encoded baselines": (
         changed(ZIP_CODES, *_ZIP, encoded_baselines=[0] * 11),

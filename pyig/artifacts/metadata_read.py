@@ -103,14 +103,23 @@ def _items(part: str, given: Any, faults: list[Problem]) -> Iterator[Any]:
         if not isinstance(entry, Mapping):
             faults.append(_fault(where, f"expected an object; got {_kind(entry)}", "Write {} for an empty one"))
             continue
-        keys = {key: value for key, value in normal(part, entry).items() if value is not None}
-        found = [*_unknown(part, where, keys), *_types(where, keys)]
+        every = normal(part, entry)
+        keys = {key: value for key, value in every.items() if value is not None}
+        found = [*_unknown(part, where, keys), *_types(where, keys), *_range_without_encoding(where, every)]
         if part == "embeddings" and "embedding_tensor_name" not in keys:
             found.append(_fault(where, "expected the key embedding_tensor_name", "Name the tensor"))
         faults += found
         if not found:
             frozen = {key: tuple(value) if key in _LISTS else value for key, value in keys.items()}
             yield _PARTS[part](name=name, **frozen)
+
+
+def _range_without_encoding(where: str, keys: Mapping[str, Any]) -> Iterator[Problem]:
+    """A null stands for the default, but for the format's own parser where a range asks for the encoding."""
+    domain = keys.get("domain")
+    if keys.get("encoding", "") is None and isinstance(domain, Mapping) and {"min", "max"} & set(domain):
+        what = "expected encoding 'identity' beside a range; got null"
+        yield _fault(_join(where, "encoding"), what, 'Leave the key out, or write "identity"')
 
 
 def _unknown(part: str, where: str, keys: Mapping[str, Any]) -> Iterator[Problem]:
