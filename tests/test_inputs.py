@@ -241,7 +241,7 @@ def test_no_features_is_an_empty_answer() -> None:
         ([], InputTypeError, "got builtins.list"),
         (np.zeros((2, 5), complex), InputTypeError, "complex128"),
         (np.array([["a"] * 5]), InputTypeError, "<U1"),
-        (np.zeros((2, 5), int), InputTypeError, r"int64\. For token ids pass layer="),
+        (np.zeros((2, 5), int), InputTypeError, r"int64, and no embedding .*pass layer="),
         (np.ma.masked_invalid([[np.nan] + [1.0] * 4]), InputError, "without masked entries"),
         ([np.zeros((2, 5)), np.zeros((3, 5))], InputError, r"same number of rows; got 0: \(2, 5\), 1: \(3, 5\)"),
         ({"a": np.zeros(2), "b": np.float64(1)}, InputError, "expected b with a batch axis"),

@@ -102,7 +102,7 @@ def test_a_bag_gives_nothing_to_a_single_id() -> None:
 
 def test_columns_of_categories() -> None:
     rows = {"country": np.array([1, 2, 3, 3]), "city": np.array([1, 5, 3, 0])}
-    found = pyig.IntegratedGradients(Columns()).explain(rows, target=0)
+    found = pyig.IntegratedGradients(Columns()).explain(rows, target=0, n_steps=32)
     assert set(found.attributions) == {"country", "city"}
     assert found.attributions["country"].shape == (4,)
     assert found.attributions["city"][3] == 0

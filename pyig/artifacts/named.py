@@ -192,7 +192,10 @@ class NamedArtifact:
             if self._two_classes:
                 options["value"] = options.get("value") or "probability"
                 target = 1 if target is None else target
-        found = part.explainer().explain(x, given, target, **options)
+        explainer = part.explainer()
+        if isinstance(explainer, IntegratedGradients):
+            options["layer"] = False  # what stands for whole numbers is said where the model is opened
+        found = explainer.explain(x, given, target, **options)
         return self._in_words(found, part, words)
 
     def describe(self) -> dict[str, Any]:

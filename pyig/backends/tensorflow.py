@@ -23,7 +23,7 @@ from pyig.errors import ModelError
 _HOST_DTYPES = (tf.float32, tf.float64)
 _NARROW = (tf.bfloat16, tf.float16)
 _FULL_ROWS, _FULL_SIZE = 1024, 1 << 17
-_TOKENS = "For token ids pass integers, which are held fixed, and layer= the embedding layer"
+_TOKENS = "Pass token ids as integers: the path then runs behind the embedding that takes them"
 _HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
     "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
     "was expected to be a": "expected the input in the dtype of the model's weights. Cast it (tf.cast(x, tf.float32)), "

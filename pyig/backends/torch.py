@@ -22,8 +22,8 @@ _DTYPES = (
 )
 _DEVICES = "expected the input on the device of the model. Move it (x.to(device)), or pass numpy"
 _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
-    "argument #1 'indices'": "expected token ids as whole numbers, which are looked up and held fixed; got floats. "
-    "Pass integers (x.long()) and layer= the embedding layer, whose outputs the path can move along",
+    "argument #1 'indices'": "expected token ids as whole numbers, which are looked up; got floats. "
+    "Pass integers (x.long()): the path then runs behind the embedding that takes them",
     "must have the same dtype": _DTYPES,
     "should be the same": _DTYPES,
     "more than 1 value per channel": "expected a model in evaluation mode: batch statistics need more than one row. "

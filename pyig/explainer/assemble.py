@@ -6,6 +6,7 @@ import math
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,10 @@ def assemble(
         standard_error=None if spread is None else tree.unflatten(outcome.spec, spread),
         **_path(outcome),
     )
-    return found if outcome.routed is None else per_id(found, outcome.routed, outcome.inputs, outcome.baselines)
+    if outcome.routed is None:
+        return found
+    summed = per_id(found, outcome.routed, outcome.inputs, outcome.baselines)
+    return replace(summed, feature_names=_names(outcome.inputs.spec, outcome.inputs.leaves, feature_names))
 
 
 def native(outcome: Outcome, x: Any, with_delta: bool, widen: bool = False) -> Any:
@@ -166,11 +170,15 @@ def _targets(outcome: Outcome, fill: _Fill) -> NDArray[np.int64] | None:
 
 
 def _feature_names(outcome: Outcome, given: Any, layered: bool) -> tuple[str, ...] | None:
+    if layered and given is None:
+        return None
+    return _names(outcome.spec, outcome.template, given)
+
+
+def _names(spec: tree.Spec, leaves: Sequence[Tensor], given: Any) -> tuple[str, ...] | None:
     if given is not None:
-        return check_names("feature_names", given, row_floats(outcome.template))
-    if outcome.spec.kind == "frame" and not layered:
-        return tuple(str(key) for key in outcome.spec.keys)
-    return None
+        return check_names("feature_names", given, row_floats(leaves))
+    return tuple(str(key) for key in spec.keys) if spec.kind == "frame" else None
 
 
 def _output_names(outcome: Outcome, given: Any) -> tuple[str, ...] | None:

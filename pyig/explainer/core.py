@@ -128,7 +128,8 @@ class IntegratedGradients:
             The layer whose output is the end of the model's affine part: with a fixed rule, that part then runs once
             per sample. It is found by itself where it pays; whether it is affine is checked either way.
         layer : module, Keras layer, str or callable, optional
-            Attribute to this layer's outputs; the path is straight between its values at x' and at x.
+            Attribute to this layer's outputs; the path is straight between its values at x' and at x. False: at the
+            input alone, where whole numbers are held fixed.
         attribute_to_layer_inputs : bool, default False
             Attribute to the layer's inputs instead.
         forward_kwargs : dict, optional
@@ -167,7 +168,8 @@ class IntegratedGradients:
             )
         leaves, _ = tree.flatten(x)
         # One axis may be a forgotten batch axis, of which the model has more to say than the names.
-        if feature_names is not None and settings.layer is None and all(len(leaf.shape) > 1 for leaf in leaves):
+        at_input = settings.layer is None or settings.layer is False
+        if feature_names is not None and at_input and all(len(leaf.shape) > 1 for leaf in leaves):
             check_names("feature_names", feature_names, row_floats(leaves))
         outcome = self._run(x, baselines, target, settings, record=True)
         return assemble(outcome, settings, self.model, feature_names, output_names)

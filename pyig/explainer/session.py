@@ -100,8 +100,8 @@ class Session:
             contrast = parse(fetched(backend, options.contrast), inputs.samples, name="contrast")
             if contrast.top > 1:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
-        layer, routed = options.layer, None
-        if layer is None and not options.attribute_to_layer_inputs:
+        layer, routed = None if options.layer is False else options.layer, None
+        if options.layer is None and not options.attribute_to_layer_inputs:
             with backend.session():
                 routed = route(backend, self._model, inputs, self._memory)
         positions: Sequence[int] = inputs.floating if layer is None else range(len(inputs.leaves))

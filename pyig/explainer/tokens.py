@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pyig import tree
 from pyig.calling import call_spec
 from pyig.contracts import Backend, Ints, Tensor
-from pyig.errors import ModelError
 from pyig.explanation import Explanation
 from pyig.integrate.inputs import Inputs
 from pyig.structure.embedding import LookUp, Tables, look_ups, reads, tables
@@ -138,10 +137,7 @@ def _looked(backend: Backend, model: Any, inputs: Inputs) -> Routed | None:
 
     floats = inputs.floating
     whole = tuple(i for i in range(len(samples)) if i not in floats or asked(reads, (i,)))
-    try:
-        found = asked(look_ups, whole) if whole else []
-    except ModelError:  # the model takes no whole numbers
-        return None
+    found = asked(look_ups, whole) if whole else []
     return Routed(held, tuple(found), whole, floats, _shapes(inputs, whole)) if found else None
 
 
@@ -154,10 +150,12 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
     backend = inputs.backend
     stop = [np.array(backend.to_numpy(leaf)) for leaf in inputs.leaves]
     start = [np.array(backend.to_numpy(leaf)) for leaf in baselines[0]]
+    for leaf in routed.floats if len(baselines) > 1 else ():
+        every = np.broadcast_arrays(*(backend.to_numpy(each[leaf]) for each in baselines))
+        start[leaf] = np.mean(every, axis=0, dtype=np.float64).astype(stop[leaf].dtype)
     for leaf, moved in routed.moved().items():  # what no embedding takes, such as a mask, stays as it is
-        if leaf in routed.floats:
-            continue
-        start[leaf] = start[leaf] if moved.all() else np.where(moved, start[leaf], stop[leaf])
+        if not moved.all() and leaf not in routed.floats:
+            start[leaf] = np.where(moved, start[leaf], stop[leaf])
     phi, _ = tree.flatten(explanation.attributions)
     notes = [*explanation.meta["notes"], *_unmoved(routed, inputs, stop)]
     if len(baselines) > 1:
@@ -166,7 +164,7 @@ def per_id(explanation: Explanation, routed: Routed, inputs: Inputs, baselines: 
         explanation,
         attributions=tree.unflatten(inputs.spec, ids_alone(phi, False, routed, inputs, explanation.values.shape)),
         inputs=tree.unflatten(inputs.spec, stop),
-        baselines=tree.unflatten(inputs.spec, start),
+        baselines=tree.unflatten(tree.take_rows(inputs.spec, [0]) if len(start[0]) == 1 else inputs.spec, start),
         standard_error=None,
         meta=explanation.meta | {"notes": notes, "summed": True},
     )

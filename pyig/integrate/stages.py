@@ -77,8 +77,9 @@ class InputStages:
                 f"{n or 'input'}: {leaf.dtype}" for n, leaf in zip(inputs.names, inputs.leaves, strict=True)
             )
             raise InputTypeError(
-                f"expected at least one input of floating dtype to move along the path; got {found}. For token ids "
-                "pass layer= (the embedding layer); for numbers stored as integers pass x.astype('float32')"
+                f"expected at least one input of floating dtype to move along the path; got {found}, and no embedding "
+                "is seen to take it. For token ids pass layer=, the layer whose output is the first of floating dtype; "
+                "for numbers stored as integers pass x.astype('float32')"
             )
         self.spec, self.moving, self.template = inputs.spec, moving, inputs.leaves
         self.note: str | None = None

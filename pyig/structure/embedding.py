@@ -29,10 +29,43 @@ EMBEDDINGS = Registry(
 _OTHER = -2  # changes as no entry alone does
 
 
+@dataclass
+class Seen:
+    """One call of a layer in a run of the model.
+
+    Attributes
+    ----------
+    name : str
+        As ``layer=`` takes it.
+    layer : object
+    inside : tuple of object
+        The layers around this call, the outermost first.
+    weights : bool
+        Whether the layer has any of its own, or of layers inside it.
+    listed : bool
+        Whether it is one of several in a row.
+    value : tensor or None
+        What it gives; None for what is no floating tensor.
+    """
+
+    name: str
+    layer: Any
+    inside: tuple[Any, ...]
+    weights: bool
+    listed: bool
+    value: Any = None
+
+
 class Tables(Protocol):
     """The embedding layers of a model."""
 
     layers: Sequence[Any]
+    padding: int | None
+    """The id that they all take for padding, where one names it."""
+
+    def calls(self, backend: Backend, run: Callable[[], Any]) -> list[Seen]:
+        """Return the calls of all layers in a run, in the order in which they end."""
+        ...
 
     def watching(self, act: Callable[[Any, Any, Callable[[], Any]], Any]) -> AbstractContextManager[None]:
         """Let ``act(layer, ids, call)`` answer for the layers; ``call()`` is what the layer itself gives."""
@@ -104,9 +137,11 @@ def look_ups(
     sizes = [leaf[0].size for leaf in leaves]
     marks = np.split(_marks(sum(sizes)), np.cumsum(sizes)[:-1], axis=1)
     coded = [_coded(leaf, own) for leaf, own in zip(leaves, marks, strict=True)]
-    found = trial(coded)
-    if found is not None:
-        return found
+    pads = [_padded(leaf, own, held.padding) for leaf, own in zip(coded, marks, strict=True)]
+    for changed in (pads, coded) if held.padding is not None else (coded,):
+        found = trial(changed)
+        if found is not None:
+            return found
     # Such values are not for all leaves of this model: one may be a length, or hold marks that the model counts.
     parts: list[LookUp] = []
     for place, leaf in enumerate(first):
@@ -173,6 +208,14 @@ def _coded(leaf: NDArray[Any], marks: NDArray[np.bool_]) -> NDArray[Any]:
     other = np.where(differs.any(axis=0), other, first != 1 if leaf.dtype != bool else ~first)
     out: NDArray[Any] = np.where(marks.reshape(len(marks), *first.shape), other, first).astype(leaf.dtype)
     return out
+
+
+def _padded(rows: NDArray[Any], marks: NDArray[np.bool_], pad: int | None) -> NDArray[Any]:
+    """Return the rows with padding where they change: what depends on where it is shows that it depends on several."""
+    if pad is None or rows.dtype == bool:
+        return rows
+    changed = marks.reshape(rows.shape) & (rows[:1] != pad)
+    return np.where(changed, pad, rows).astype(rows.dtype)
 
 
 def _turned(first: NDArray[Any], marks: NDArray[np.bool_]) -> NDArray[Any]:
@@ -245,5 +288,5 @@ def _check_rows(layer: Any, given: NDArray[Any], rows: int, names: dict[bytes, i
         raise InputError(
             f"expected ids with one row per sample where they are looked up; {type(layer).__qualname__} is given them "
             f"in shape {given.shape} for {rows} samples. Look them up before the batch axis is moved or joined, or "
-            "pass layer=, a later layer whose first axis is the batch"
+            "pass layer= (pyig.text_layers lists them), a later one whose first axis is the batch"
         )

@@ -77,7 +77,8 @@ class LookingUp:
                 pass
             else:
                 raise ModelError(
-                    "expected the model to look up the same inputs for all samples; for some it does not. Pass layer="
+                    "expected the model to look up the same inputs for all samples; for some it does not. Explain "
+                    "those apart, or pass layer= (pyig.text_layers lists them)"
                 )
         values = [found[place] for place in range(len(self._places))]
         return [*(leaves[i] for i in self._floats), *values], [*leaves, *batched.values()]

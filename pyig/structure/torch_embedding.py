@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
+from pyig.contracts import Backend
 from pyig.held import modules_of
+from pyig.structure.embedding import Seen
 from pyig.structure.torch_patching import patched
 
 _KINDS = (torch.nn.Embedding, torch.nn.EmbeddingBag)
@@ -18,11 +20,13 @@ class Tables:
     """See `pyig.structure.embedding.Tables`."""
 
     def __init__(self, model: Any) -> None:
-        roots = modules_of(model)
+        self._roots = roots = modules_of(model)
         own = getattr(model, "get_input_embeddings", None)
         named = [own()] if own is not None else []  # one of a kind of its own, or around an ordinary one
         plain = [module for root in roots for module in root.modules() if isinstance(module, _KINDS)]
         self.layers = [module for module in dict.fromkeys([*named, *plain]) if isinstance(module, torch.nn.Module)]
+        pads = {getattr(layer, "padding_idx", None) for layer in self.layers} - {None}
+        self.padding = pads.pop() if len(pads) == 1 else None
         self._lock = [*roots, *self.layers][:1]
 
     @contextmanager
@@ -48,3 +52,31 @@ class Tables:
 
         with patched(self._lock[0], {layer: around(layer) for layer in self.layers}):
             yield
+
+    def calls(self, backend: Backend, run: Callable[[], Any]) -> list[Seen]:
+        """Return the calls of all modules in a run, in the order in which they end."""
+        names = {module: name for root in self._roots for name, module in root.named_modules() if name}
+        rows = (torch.nn.ModuleList, torch.nn.Sequential)
+        listed = {item for module in names if isinstance(module, rows) and len(module) > 1 for item in module}
+        found: list[Seen] = []
+        open_: list[torch.nn.Module] = []
+
+        def around(module: torch.nn.Module) -> Callable[..., Any]:
+            forward = module.forward
+
+            def call(*args: Any, **kwargs: Any) -> Any:
+                weights = any(True for _ in module.parameters())
+                seen = Seen(names[module], module, tuple(open_), weights, module in listed)
+                open_.append(module)
+                out = forward(*args, **kwargs)
+                open_.pop()
+                value = out[0] if isinstance(out, tuple) and out else out
+                seen.value = value if isinstance(value, torch.Tensor) and value.is_floating_point() else None
+                found.append(seen)
+                return out
+
+            return call
+
+        with torch.no_grad(), patched(self._lock[0], {module: around(module) for module in names}):
+            run()
+        return found
