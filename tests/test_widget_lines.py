@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -105,11 +106,33 @@ def test_options_of_every_kind_lead_there() -> None:
         assert w.cumulative[w.explanation.values.size - 1].reconciles, given
 
 
+def test_a_budget_ends_it_with_what_is_known() -> None:
+    w = made(n_steps=200)
+    ask(w, type="along", budget=0)
+    assert "stopped before" in w.lines["0"]["error"]
+
+    def net(x: Any) -> Any:
+        time.sleep(0.03)
+        return IG.model(x)
+
+    slow = Origin(pyig.IntegratedGradients(net, gradient=IG._gradient), X[:1], {"target": 1, "n_steps": 60})
+    w = Recorded(slow.explain(), slow)
+    w._batch = lambda: 8  # type: ignore[method-assign]
+    w.along(budget=0.2)
+    assert w.wait(20)
+    assert w.lines["0"]["complete"] is False
+    assert "partial" in w.lines["0"]["told"]
+    w.along()
+    assert w.wait(20)
+    assert w.lines["0"]["complete"] is True
+
+
 def test_costs_are_those_of_all_baselines_and_end_somewhere() -> None:
     e = IG.explain(X, [np.zeros(3), np.ones(3), -np.ones(3)], 1)
     assert costs(e, 0.01)["0"] == {"gradients": 99, "seconds": 0.99}
     many = IG.explain(X, target=1, n_steps=400)
     assert costs(many, 0.0)["1"]["gradients"] == MOST_NODES
+    assert costs(IG.explain(X[:1], target=1, n_steps=3), 0.5)["0"]["seconds"] is None
     tunnel = samples.table(meta={**samples.META, "noise": {"kind": "smoothgrad", "draws": 3}})
     assert costs(tunnel, 0.1) == {}
 

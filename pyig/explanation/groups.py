@@ -110,7 +110,7 @@ def _regions(shape: tuple[int, ...], layout: str) -> tuple[Ints, list[str]]:
     cell = row[:, None] * across + column
     whole = np.broadcast_to(cell[:, :, None], shape) if layout == "hwc" else np.broadcast_to(cell, shape)
     spans = [_spans(part, count) for part, count in ((row, down), (column, across))]
-    named = [f"rows {a}, columns {b}" for a in spans[0] for b in spans[1]]
+    named = [f"{r},{c}: rows {a}, columns {b}" for r, a in enumerate(spans[0]) for c, b in enumerate(spans[1])]
     return whole.reshape(-1), named
 
 

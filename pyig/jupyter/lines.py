@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from pyig.views.words import heading
 TOP, MOST_NODES = 6, 65  # lines, and nodes: a chart shows no more
 _MOST_PATHS = 500
 _DIGITS = 9
+_TELLING = 12  # gradients: with fewer, the first call of a model weighs too much
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +31,19 @@ class LinesQuestion:
     explanation: Explanation
     number: int
     batch: int
+    budget: float | None = None  # seconds; what is known by then is the result
 
     def __call__(self, *, progress: Callable[[int, int], None], cancel: threading.Event) -> CumulativeAttributions:
         """Take the gradients at the nodes again, or at some of very many."""
         i, k = place_of(self.explanation, self.number)
         nodes = min(MOST_NODES, len(nodes_of(self.explanation, i, k, None)))
+        end = None if self.budget is None else time.monotonic() + self.budget
+
+        def stop() -> bool:
+            return cancel.is_set() or (end is not None and time.monotonic() > end)
+
         return self.origin.along(
-            self.explanation, i, k, top=TOP, nodes=nodes, batch_size=self.batch, progress=progress, cancel=cancel
+            self.explanation, i, k, top=TOP, nodes=nodes, batch_size=self.batch, progress=progress, cancel=stop
         )
 
 
@@ -45,14 +53,15 @@ def place_of(explanation: Explanation, number: int) -> tuple[int, int]:
 
 
 def costs(explanation: Explanation, pace: float) -> dict[str, Any]:
-    """Return gradients and seconds for the lines of each path."""
+    """Return gradients and seconds for the lines of each path; a few gradients tell nothing of the seconds."""
     found = {}
     baselines = int(explanation.meta.get("n_baselines") or 1)
     if explanation.meta.get("noise"):
         return {}
+    told = int(explanation.n_evals.sum()) >= _TELLING
     for number in range(min(explanation.values.size, _MOST_PATHS)):
         gradients = baselines * min(MOST_NODES, len(nodes_of(explanation, *place_of(explanation, number), None)))
-        found[str(number)] = {"gradients": gradients, "seconds": round(gradients * pace, 3)}
+        found[str(number)] = {"gradients": gradients, "seconds": round(gradients * pace, 3) if told else None}
     return found
 
 

@@ -152,16 +152,17 @@ class ExplanationWidget(anywidget.AnyWidget):
         """
         self._ask(0, changes, [])
 
-    def along(self, n: int = 0) -> None:
+    def along(self, n: int = 0, budget: float | None = None) -> None:
         """Find out how the top features of path `n` build up, in the background, as the open panel does; see `wait`.
 
-        Left out while something is being explained: the lines would be those of the last result.
+        Left out while something is being explained: the lines would be those of the last result. A `budget` in seconds
+        ends it with what is known by then.
         """
         with self._lock:
             if self._origin is None:
                 raise InputError(_NO_MODEL)
             if self._asked is None:
-                self._worker.submit(LinesQuestion(self._origin, self.explanation, n, self._batch()))
+                self._worker.submit(LinesQuestion(self._origin, self.explanation, n, self._batch(), budget))
 
     def edit(self, edits: Mapping[int, Any]) -> None:
         """Explain again with other values of scalar features, given by their position; see `wait`."""
@@ -203,7 +204,7 @@ class ExplanationWidget(anywidget.AnyWidget):
         elif kind == "text":
             self._ask(n, {}, [], (str(message["leaf"]), str(message["text"])))
         elif kind == "along":
-            self.along(n)
+            self.along(n, None if message.get("budget") is None else float(message["budget"]))
         elif kind == "cancel":
             self.cancel()
         elif kind == "reset":

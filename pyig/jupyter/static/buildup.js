@@ -66,20 +66,21 @@ export function buildup(app) {
       if (value && inputs[n]) value.textContent = general(inputs[n][0] + a * (inputs[n][1] - inputs[n][0]));
     });
   }
-  const ask = () => {
+  const ask = (budget) => {
     asked = app.path().n;
-    app.send({ type: "along", n: asked });
+    app.send({ type: "along", n: asked, budget });
   };
-  // What takes no time is done as soon as the panel is open; the rest waits for a click, and says what it costs.
+  // What takes no time is done as soon as the panel is open, and given up after two seconds if it does; the rest waits
+  // for a click, and says what it costs.
   function wanted() {
     const { gradients, seconds } = app.costs(app.path().n), known = app.lines();
     if (known && (known.complete || known.error)) return;
-    if (!known && gradients && seconds <= 1 && asked !== app.path().n && !app.busy()) ask();
+    if (!known && gradients && (seconds === null || seconds <= 1) && asked !== app.path().n && !app.busy()) ask(2);
   }
   function draw() {
     const found = app.lines(), { gradients, seconds } = app.costs(app.path().n);
-    const button = (text) => gradients > 0 && h("button", { type: "button", "aria-label": "cumulative attribution of the top features", on: { click: ask } },
-      `${text} (${gradients} gradients, about ${seconds < 1 ? "a second" : `${Math.ceil(seconds)} s`})`);
+    const button = (text) => gradients > 0 && h("button", { type: "button", "aria-label": "cumulative attribution of the top features", on: { click: () => ask(null) } },
+      `${text} (${gradients} gradients${seconds === null ? "" : `, about ${seconds < 1 ? "a second" : `${Math.ceil(seconds)} s`}`})`);
     const focus = app.focused(node);
     [lines, chart] = [found && found.names ? found : null, null];
     node.hidden = !found && !gradients;

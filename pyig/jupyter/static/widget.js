@@ -46,7 +46,7 @@ function render({ model, el }) {
     run: (options) => app.send({ type: "explain", n: app.path().n, options }),
     edit: (tab, i, value) => app.send({ type: "edit", n: app.path().n, edits: [[flatPlace(tab, i), value]] }),
     lines: () => (model.get("lines") || {})[app.path().n],
-    costs: (n) => ((live && live.along) || {})[n] || { gradients: 0, seconds: 0 },
+    costs: (n) => ((live && live.along) || {})[n] || { gradients: 0, seconds: null },
     busy: () => !progress.hidden,
     runs: () => (app.spec.runs || []).filter((r) => r.n === app.path().n).concat(app.spec.runs && app.spec.runs.length ? [] : [app.path()]),
     heading: () => [app.spec.title, app.path().target !== null ? `target ${app.path().target}` : "", paths.size > 1 || app.path().sample !== "0" ? `sample ${app.path().sample}` : ""].filter(Boolean).join(", "),
