@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from far import FAR, Far, FarTensor
 from torch import nn
 
 import pyig
+from pyig.errors import PyigError
 
 N, FEATURES, STEPS, ROWS = 6, 40, 9, 7
 
@@ -191,6 +193,85 @@ def test_what_is_copied_home_is_numbers_per_row() -> None:
             calls = -(-N * STEPS // ROWS)
             assert sum(far.home) <= 4 * N * STEPS + 40 * calls
             assert len(far.home) <= 3 * calls + 12, "each copy waits for the device"
+
+
+class Reader(nn.Module):
+    """A text and numbers, in double precision."""
+
+    def __init__(self, place: Place | None = None) -> None:
+        super().__init__()
+        rng = np.random.default_rng(1)
+        for name, shape in {"words": (20, 6), "w": (29, 8), "v": (8, 3)}.items():
+            tensor = torch.from_numpy(rng.normal(size=shape) / 2)
+            setattr(self, f"_{name}", nn.Parameter(tensor if place is None else place.put(tensor)))
+        self.words = nn.Embedding(20, 6, _weight=self._words)
+
+    def forward(self, ids: torch.Tensor, numbers: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        words = self.words(ids)
+        words = words if mask is None else words * mask[..., None]
+        return torch.tanh(torch.cat([words.flatten(1), numbers], dim=1) @ self._w) @ self._v
+
+
+@pytest.mark.parametrize("call", ["fixed", "several targets", "a class per sample", "probability", "by itself"])
+def test_ids_and_floats_move_on_the_device(call: str, place: Place) -> None:
+    rng = np.random.default_rng(0)
+    ids, numbers = torch.from_numpy(rng.integers(0, 20, (N, 4))), torch.from_numpy(rng.normal(size=(N, 5)))
+    mask = torch.from_numpy(rng.integers(0, 2, (N, 4)))
+    options = {"target": 1, "batch_size": ROWS} | CALLS[call]
+    wanted = pyig.IntegratedGradients(Reader()).attribute([ids, numbers], forward_kwargs={"mask": mask}, **options)
+    there = pyig.IntegratedGradients(Reader(place))
+    given = [place.put(ids), place.put(numbers)]
+    found = there.attribute(given, forward_kwargs={"mask": place.put(mask)}, **options)
+    for mine, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(place.get(mine), theirs.float().numpy(), rtol=0, atol=1e-5)
+        assert np.abs(theirs.numpy()).max() > 1e-3
+
+
+def test_ids_at_home_are_told_to_move(place: Place) -> None:
+    ids, numbers = torch.ones(N, 4, dtype=torch.long), torch.ones(N, 5, dtype=torch.float64)
+    there = pyig.IntegratedGradients(Reader(place))
+    with pytest.raises(PyigError, match=r"on the device of the model\. Move it \(x\.to\(device\)\), or pass numpy"):
+        there.attribute([ids, place.put(numbers)], target=1)
+
+
+@pytest.mark.gpu
+def test_texts_follow_the_model_to_the_device() -> None:
+    """Ids, masks and token types come from a tokenizer, on the host; the model is on the device."""
+    need_cuda()
+    text_models = pytest.importorskip("text_models")
+    texts, tokenizer = ["The film wasn't as bad as I feared.", "Short one"], text_models.tokenizer()
+    asked: list[Callable[[Any], Any]] = [
+        lambda model: pyig.explain_text(model, texts, tokenizer, target=1, n_steps=32),
+        lambda model: pyig.explain_text(model, texts, tokenizer, target="top2", baseline="zero", n_steps=32),
+        lambda model: pyig.explain_similarity(model.bert, texts, "A film that I saw", tokenizer, n_steps=32),
+    ]
+    for ask in asked:
+        near, there = ask(text_models.classifier()), ask(copy.deepcopy(text_models.classifier()).cuda())
+        assert there.meta["device"].startswith("cuda")
+        for i in range(len(texts)):
+            mine, theirs = ([share.attribution for share in found.shares(i)] for found in (there, near))
+            np.testing.assert_allclose(mine, theirs, atol=1e-4 * max(np.abs(theirs).sum(), 1))
+    near, there = text_models.causal(), copy.deepcopy(text_models.causal()).cuda()
+    stories = [
+        pyig.explain_generation(model, texts[0], tokenizer, max_new_tokens=3, n_steps=32) for model in (near, there)
+    ]
+    assert stories[0].tokens == stories[1].tokens
+    np.testing.assert_allclose(stories[1].matrix()[2], stories[0].matrix()[2], atol=1e-4)
+    edited = pyig.explain_next(there, texts, tokenizer, n_steps=8).edit({"film": "book"})
+    assert edited.after.meta["device"].startswith("cuda")
+
+
+@pytest.mark.gpu
+def test_ids_in_numpy_follow_the_model_to_the_device() -> None:
+    need_cuda()
+    ids, numbers = np.ones((N, 4), dtype=np.int64), np.ones((N, 5))
+    found = pyig.IntegratedGradients(Reader().cuda()).explain([ids, numbers], target=1)
+    near = pyig.IntegratedGradients(Reader()).explain([ids, numbers], target=1)
+    assert found.meta["device"].startswith("cuda")
+    for mine, theirs in zip(found.attributions, near.attributions, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+    (layer, *_) = pyig.text_layers(Reader().cuda(), [ids, numbers])
+    assert layer.name == "words"
 
 
 @pytest.mark.gpu
