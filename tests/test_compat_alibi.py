@@ -89,6 +89,18 @@ def test_the_trapezoid_is_right_by_default_and_the_peers_on_request() -> None:
     close(other.attributions, nets.ours(nets.tabular(), TABLE, target=1).attributions, atol=1e-12)
 
 
+@pytest.mark.parametrize("method", [*METHODS, "riemann_trapezoid"])
+@pytest.mark.parametrize("kind", ["table", "tokens"])
+def test_quirks_give_the_old_numbers_to_the_last_place(kind: str, method: str) -> None:
+    ctor: dict[str, Any] = {"method": method, "n_steps": 20}
+    make, x = (nets.tabular, TABLE) if kind == "table" else (nets.imdb, TOKENS)
+    if kind == "tokens":
+        ctor["layer"] = nets.embedding
+    wanted = nets.theirs(make(), x, ctor=ctor, target=1).attributions[0]
+    found = nets.ours(make(), x, ctor=ctor | {"quirks": "alibi"}, target=1).attributions[0]
+    assert np.abs(found - wanted).max() <= np.finfo(np.float32).eps * np.abs(wanted).max()
+
+
 def test_a_linear_model_is_exact_under_every_method() -> None:
     line = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
     exact = TABLE * line.layers[0].kernel.numpy()[:, 0]

@@ -19,7 +19,7 @@ from keras import layers
 from tensorflow.errors import InvalidArgumentError
 
 from pyig.compat.alibi import Explanation, IntegratedGradients, load_explainer, save_explainer
-from pyig.errors import ModelError, PyigError
+from pyig.errors import PyigError
 
 
 def change(model: Any, x: Any = TABLE) -> Any:
@@ -166,12 +166,14 @@ def test_a_table_of_integers_moves_and_its_baseline_is_not_rounded() -> None:
         ours(nets.imdb(), TOKENS, baselines=0.5, target=1, ctor={"layer": nets.embedding})
 
 
-def test_ids_without_a_layer_say_what_to_do() -> None:
+def test_ids_without_a_layer_are_explained_by_their_embedding() -> None:
     with pytest.raises(ValueError, match="None"):
         theirs(nets.imdb(), TOKENS, target=1)
-    with pytest.raises(ValueError, match="layer= the embedding layer") as raised:
-        ours(nets.imdb(), TOKENS, target=1)
-    assert isinstance(raised.value, ModelError)
+    found = ours(nets.imdb(), TOKENS, target=1)
+    assert found.attributions[0].shape == TOKENS.shape
+    at_layer = ours(nets.imdb(), TOKENS, target=1, ctor={"layer": nets.embedding})
+    close(found.attributions, [at_layer.attributions[0].sum(axis=2)])
+    assert np.abs(found.deltas).max() < 1e-6
 
 
 def test_an_input_that_is_not_used_has_no_attribution() -> None:

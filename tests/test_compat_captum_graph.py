@@ -8,7 +8,8 @@ from typing import Any
 import captum.attr as captum
 import pytest
 import torch
-from captum_cases import B, X, smooth
+from captum_cases import B, X, seeded, smooth
+from torch import nn
 
 import pyig.compat.captum as face
 
@@ -73,3 +74,28 @@ def test_attributions_through_fused_attention_can_be_differentiated() -> None:
         found.append(torch.autograd.grad((shares**2).sum(), x)[0])
     torch.testing.assert_close(*found, rtol=0, atol=1e-5)
     assert found[0].abs().max() > 1e-3
+
+
+class Looked(nn.Module):
+    """Looks its first column up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = nn.Embedding(9, 2), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return scores."""
+        out: torch.Tensor = self.out(torch.tanh(torch.cat([self.table(x[:, 0].long()), x[:, 1:]], dim=1)))
+        return out
+
+
+def test_columns_that_the_model_looks_up() -> None:
+    model, x = seeded(Looked), X.clone()
+    x[:, 0] = torch.arange(7)
+    found, gap = face.IntegratedGradients(model).attribute(x, target=1, return_convergence_delta=True)
+    theirs, off = captum.IntegratedGradients(model).attribute(x, target=1, return_convergence_delta=True)
+    assert float(gap.abs().max()) < 1e-5 < 1e-2 < float(off.abs().max())
+    assert found[1:, 0].all()
+    assert not theirs[:, 0].any()
+    old = face.IntegratedGradients(model, quirks="captum").attribute(x, target=1)
+    assert torch.equal(old, theirs)
