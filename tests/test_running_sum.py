@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pyig
-from pyig.explanation.running import running_sum
+from pyig.explanation.running import coarser, running_sum
 
 
 @pytest.mark.parametrize("value", ["output", "probability", "log_probability"])
@@ -32,3 +32,29 @@ def test_it_ends_where_the_attributions_end(value: str, options: dict[str, Any],
         # It follows F: never far from what F has risen by there.
         rise = np.interp(reached, e.path(i).alphas, e.path(i).values) - e.baseline_values[i]
         assert np.abs(total - rise).max() <= (1.0 if value == "probability" else 0.6) * size
+
+
+def smooth() -> pyig.IntegratedGradients:
+    return pyig.IntegratedGradients(lambda x: np.exp(x).sum(axis=1), gradient=np.exp)
+
+
+@pytest.mark.parametrize("options", [{"method": "adaptive", "rtol": 1e-7}, {"method": "simpson", "n_steps": 33}])
+def test_coarser_levels_are_trapezoids_on_nodes_that_were_evaluated(options: dict[str, Any]) -> None:
+    x = np.array([[2.0, 0.5]])
+    e = smooth().explain(x, **options)
+    found = coarser(e, 0)
+    assert [count for count, _ in found][:3] == [3, 5, 9]
+    assert all(count < e.n_evals[0] for count, _ in found)
+    for count, gap in found[:3]:
+        alphas = np.linspace(0, 1, count)
+        slopes = np.exp(alphas[:, None] * x) @ x[0]
+        trapezoids = ((slopes[1:] + slopes[:-1]) / 2).sum() / (count - 1)
+        assert gap == pytest.approx(abs(trapezoids - np.expm1(x).sum()), rel=1e-3)
+    assert found[0][1] > 3 * found[1][1] > 9 * found[2][1]
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_steps": 20}, {"n_steps": 5, "method": "simpson"}, {"baselines": [[0, 0], [1, 1.0]]}]
+)
+def test_other_nodes_have_no_coarser_levels(options: dict[str, Any]) -> None:
+    assert coarser(smooth().explain(np.array([[2.0, 0.5]]), **options), 0) == []

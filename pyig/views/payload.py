@@ -14,7 +14,7 @@ import numpy as np
 
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
-from pyig.explanation.running import running_sum
+from pyig.explanation.running import coarser, running_sum
 from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label
 from pyig.explanation.verdict import l1, percent, status
 from pyig.tree import flatten
@@ -120,6 +120,7 @@ def _path(facts: _Facts, number: int) -> dict[str, Any]:
         "evals": int(e.n_evals.ravel()[number]),
         "state": facts.states[number],
         "equation": equation(e, i, j),
+        "coarser": [[count, finite(gap)] for count, gap in coarser(e, i, j)],
         "shares": ["unknown" if math.isnan(share) else percent(share) for share in shares],
         "advice": [{"text": a.text, "options": a.options} for a in advice(e[i], 0, j)],
     }

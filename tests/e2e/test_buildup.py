@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import samples
+import torch
 
 import pyig
 from e2e import browser as browsers
@@ -127,6 +128,26 @@ def test_partial_lines_and_refusals_are_told(page: Any) -> None:
     bridge.flush()
     assert "no lines of single features: expected x= <b>as well</b>" in panel.inner_text()
     assert panel.locator("polyline").count() == 0
+
+
+def test_levels_that_were_evaluated_are_drawn(page: Any) -> None:
+    bridge = live(page, method="simpson", n_steps=33)
+    opened(page, bridge)
+    chart = page.get_by_role("img", name="gap and estimated error")
+    assert chart.locator("circle.hollow").count() == len(bridge.widget.spec["paths"][0]["coarser"]) == 4
+    assert "○ gap by trapezoids on the coarser of these nodes" in page.locator(".charts").inner_text()
+
+
+def test_a_path_without_nodes_is_drawn_from_the_lines(page: Any) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2)).double()
+    origin = Origin(pyig.IntegratedGradients(model), torch.from_numpy(X[:1]), {"target": 1}, {})
+    bridge = Bridge(page, ExplanationWidget(origin.explain(), origin))
+    opened(page, bridge)
+    assert "F at the 33 nodes of the lines below" in page.locator(".charts").inner_text()
+    lines = bridge.widget.cumulative[0]
+    page.get_by_label("along the path, a").fill("0.5")
+    middle = lines.values[np.flatnonzero(lines.alphas == 0.5)[0]]
+    assert f"about {middle:.4g}" in page.locator(".diagnostics .readout").inner_text()
 
 
 def test_a_series_is_shown_on_the_way(page: Any) -> None:

@@ -71,10 +71,12 @@ export function diagnostics(app, buildup) {
       const flat = [i - 1, i].every((j) => Number.isFinite(slopes[j]) && Math.abs(slopes[j]) < 0.01 * steepest);
       if (flat) chart.svg.append(h("rect", { class: "flat", x: chart.X(alphas[i - 1]), width: Math.max(0, chart.X(alphas[i]) - chart.X(alphas[i - 1])), y: TOP, height: chart.foot - TOP }));
     }
-    chart.svg.append(h("polyline", { class: "line", points: points(chart.X, chart.Y, alphas, values) }),
+    const bare = !nodes.length && !rows.lent;
+    chart.svg.append(h("polyline", { class: "line", "stroke-dasharray": bare ? "2 5" : null, points: points(chart.X, chart.Y, alphas, values) }),
+      ...(bare ? [0, alphas.length - 1] : []).map((i) => h("circle", { class: "node", cx: chart.X(alphas[i]), cy: chart.Y(values[i]), r: 3 })),
       ...alphas.map((a, i) => Number.isFinite(slopes[i]) && h("circle", { class: "node", cx: chart.X(a), cy: chart.Y(values[i]), r: 2.2 })).filter(Boolean));
     scrubbed(chart);
-    return h("figure", {}, h("figcaption", {}, nodes.length ? `F along the path, ${nodes.length} nodes; shaded: saturated` : "F at both ends: this method needs no nodes"), chart.svg);
+    return h("figure", {}, h("figcaption", {}, nodes.length ? `F along the path, ${nodes.length} nodes; shaded: saturated` : rows.lent ? `F at the ${alphas.length} nodes of the lines below; the method itself needs none` : "F at both ends: this method needs no nodes"), chart.svg);
   }
   function running() {
     const rise = rows.values.map((v) => v - path.F0), chart = frame("running sum of the quadrature against F(a) - F(x')", [0, 1], span(rise, rows.total), "share of the path");
@@ -88,21 +90,25 @@ export function diagnostics(app, buildup) {
   function spent() {
     const runs = app.runs().filter((r) => r.evals > 0 && (r.gap || r.error));
     if (!runs.length) return h("figure", {}, h("figcaption", {}, "gap and estimated error are zero: nothing to plot"));
-    const xs = runs.map((r) => r.evals), tol = app.spec.rtol * path.size, [low, high] = span(runs.flatMap((r) => [Math.abs(r.gap), r.error]).filter((v) => v > 0), tol > 0 ? [tol] : []);
+    const coarser = (path.coarser || []).filter(([, gap]) => gap > 0), xs = [...runs.map((r) => r.evals), ...coarser.map(([n]) => n)], tol = app.spec.rtol * path.size;
+    const [low, high] = span(runs.flatMap((r) => [Math.abs(r.gap), r.error]).filter((v) => v > 0), coarser.map(([, gap]) => gap), tol > 0 ? [tol] : []);
     const chart = frame("gap and estimated error against gradients spent", span(xs), [low, high], "gradients", true);
+    chart.svg.append(...coarser.map(([n, gap]) => h("circle", { class: "node hollow", cx: chart.X(n), cy: chart.Y(gap), r: 3.2 })));
     const place = (r, v, form) => v > 0 && chart.svg.append(form === "gap" ? h("circle", { class: "node", cx: chart.X(r.evals), cy: chart.Y(v), r: 4 })
       : h("path", { class: "mark", d: `M${chart.X(r.evals) - 4} ${chart.Y(v) + 4}l4 -8 4 8z` }));
     for (const r of runs) { place(r, Math.abs(r.gap), "gap"); place(r, r.error, "error"); }
     if (tol > 0) chart.svg.append(h("path", { class: "tolerance", d: `M${LEFT} ${chart.Y(tol)}H${WIDE - RIGHT}` }));
-    return h("figure", {}, h("figcaption", {}, `${runs.length === 1 ? "this run" : `${runs.length} runs`}: ● gap, ▲ estimated error, dashed: ${percent(app.spec.rtol)} of all |attributions|`), chart.svg);
+    return h("figure", {}, h("figcaption", {}, `${runs.length === 1 ? "this run" : `${runs.length} runs`}: ● gap, ▲ estimated error, ${coarser.length ? "○ gap by trapezoids on the coarser of these nodes, " : ""}dashed: ${percent(app.spec.rtol)} of all |attributions|`), chart.svg);
   }
   function draw() {
     path = app.path();
     const all = path.arrays.path, n = all.shape[1], row = (k) => Array.from(all.data.subarray(k * n, (k + 1) * n));
     rows = { alphas: row(0), values: row(1), slopes: row(2), reached: row(4), total: row(5) };
     lines = [];
+    const nodes = rows.slopes.some(Number.isFinite), found = app.lines();
+    // Without nodes of its own, F is known where the lines of single features were taken.
+    if (!nodes && found && found.names) rows = { ...rows, alphas: found.alphas, values: found.values, slopes: found.alphas.map(() => NaN), lent: true };
     const finite = rows.values.every(Number.isFinite) && path.F !== null;
-    const nodes = rows.slopes.some(Number.isFinite);
     put(charts, ...(finite ? [alongPath(), nodes && running(), spent()] : [h("p", {}, "F is not finite on the path.")]));
     put(words, h("p", {}, app.spec.verdict), h("p", { class: "legend" }, "A small gap is necessary, not sufficient; the error is an estimate, not a guarantee."));
     put(tips, ...path.advice.map((tip) => h("li", {}, `${tip.text} `, app.canRun() && h("button", { type: "button", on: { click: () => app.run(tip.options) } }, "apply"))));

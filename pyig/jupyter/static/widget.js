@@ -197,7 +197,7 @@ function render({ model, el }) {
   }
 
   listen("change:spec", () => { load(); drawAll(); if (pins.A || pins.B) drawPair(); });
-  listen("change:lines", () => panel && panel.own.draw());
+  listen("change:lines", () => panel && (panel.own.draw(), panel.draw()));
   listen("change:view", () => {
     if (JSON.stringify(model.get("view")) === sent) return;
     app.ui = merged(USUAL, model.get("view"));
