@@ -99,3 +99,15 @@ def test_columns_that_the_model_looks_up() -> None:
     assert not theirs[:, 0].any()
     old = face.IntegratedGradients(model, quirks="captum").attribute(x, target=1)
     assert torch.equal(old, theirs)
+
+
+def test_inference_mode() -> None:
+    x, model = X[:, :4], smooth()
+    wanted = face.IntegratedGradients(model).attribute(x, B, 1)
+    with torch.inference_mode():
+        assert torch.equal(face.IntegratedGradients(model).attribute(x * 1, B, 1), wanted)
+        made = smooth()
+    before = [p.requires_grad for p in made.parameters()]
+    with pytest.raises(AssertionError, match=r"outside of torch\.inference_mode"):
+        face.IntegratedGradients(made).attribute(x, B, 1)
+    assert [p.requires_grad for p in made.parameters()] == before

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 
+from pyig.errors import ModelError
+
 _lock = threading.Lock()
 _freezes: dict[int, int] = {}
 
@@ -16,6 +18,11 @@ _freezes: dict[int, int] = {}
 @contextmanager
 def frozen(module: torch.nn.Module) -> Iterator[None]:
     """Switch `requires_grad` off; counted per parameter, so that threads which share a model restore it once."""
+    if any(p.is_inference() for p in module.parameters()):
+        raise ModelError(
+            "expected weights that a gradient can go past; got some that were made in inference mode. Make or load the "
+            "model outside of torch.inference_mode()"
+        )
     with _lock:
         mine = [p for p in module.parameters() if p.requires_grad or id(p) in _freezes]
         for parameter in mine:
