@@ -16,7 +16,19 @@ from pyig.errors import InputError, MissingPackageError
 from pyig.views import VIEWS, show
 from pyig.views.shapes import kind_of, layout_of, picture_leaf
 
-PICTURES = {"bars", "image", "convergence"}
+PICTURES = {"bars", "image", "convergence", "pieces", "series"}
+OF_ONE_KIND = {  # what a view draws alone, and what it says of all else
+    "image": ("picture", r"expected a picture \(N, H, W\).*Use kind='bars' or kind='text'"),
+    "pieces": ("", r"expected one text \(N, T\) of pieces"),
+    "series": ("sequence", r"expected one series \(N, T, C\)"),
+}
+
+
+def words() -> Any:
+    """Two texts of three words."""
+    phi = np.array([[0.4, -0.2, 0.0], [0.1, 0.1, -0.5]])
+    tokens = np.array([["good", "film", "not"], ["a", "dull", "one"]])
+    return replace(samples.make(np.zeros((2, 3)), phi), inputs=tokens, baselines=np.full((1, 3), "[PAD]"))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +91,8 @@ def test_every_view_draws_every_explanation_or_says_why_not(view: str, kind: str
     if view in PICTURES and kind == "empty":
         with pytest.raises(InputError, match="expected the position of a sample below 0"):
             e.plot(view)
-    elif view == "image" and kind != "picture":
-        with pytest.raises(InputError, match=r"expected a picture \(N, H, W\).*Use kind='bars' or kind='text'"):
+    elif view in OF_ONE_KIND and kind != OF_ONE_KIND[view][0]:
+        with pytest.raises(InputError, match=OF_ONE_KIND[view][1]):
             e.plot(view)
     else:
         drawn = e.plot(view)
@@ -89,11 +101,8 @@ def test_every_view_draws_every_explanation_or_says_why_not(view: str, kind: str
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_draws_what_is_not_finite(view: str) -> None:
-    if view == "image":
-        e = samples.picture(n=2)
-        e = replace(e, attributions=np.full_like(e.attributions, np.nan))
-    else:
-        e = samples.table()
+    made = {"image": lambda: samples.picture(n=2), "pieces": words, "series": samples.sequence}
+    e = made.get(view, samples.table)()
     nan = np.array([np.nan, *e.values[1:]])
     phi = e.attributions.copy()
     phi[0] = np.nan
@@ -136,13 +145,13 @@ def test_a_view_of_your_own() -> None:
     assert show(samples.table(), lambda explanation, **options: options, any=1) == {"any": 1}
 
 
-@pytest.mark.parametrize("view", ["bars", "image", "convergence"])
+@pytest.mark.parametrize("view", ["bars", "image", "convergence", "pieces", "series"])
 def test_without_matplotlib_pictures_say_what_to_install(view: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(
         MissingPackageError, match=r'needs matplotlib; install it with: pip install "pyig-explain\[plots\]"'
     ):
-        samples.picture().plot(view)
+        {"pieces": words, "series": samples.sequence}.get(view, samples.picture)().plot(view)
 
 
 def test_texts_and_reports_need_no_matplotlib(tmp_path: Path) -> None:

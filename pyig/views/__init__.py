@@ -20,6 +20,8 @@ VIEWS = Registry(
         "text": "pyig.views.text:text",
         "bars": "pyig.views.bars:bars",
         "image": "pyig.views.image:image",
+        "pieces": "pyig.views.pieces:pieces",
+        "series": "pyig.views.series:series",
         "convergence": "pyig.views.convergence:convergence",
         "html": "pyig.views.html:html",
         "matrix": "pyig.views.matrix:matrix",
@@ -37,7 +39,8 @@ def show(explanation: Explanation, kind: str | Callable[..., Any] = "auto", **op
         What to draw.
     kind : str or callable
         ``"auto"`` chooses by the shape of the input: ``"bars"`` for a table, ``"image"`` for a picture, else
-        ``"text"``. Also ``"convergence"`` (F along the path) and ``"html"``. A callable is a view of your own.
+        ``"text"``. Also ``"convergence"`` (F along the path), ``"pieces"`` (a text as a picture), ``"series"``,
+        ``"matrix"`` and ``"html"``. A callable is a view of your own.
     **options
         Passed to the view. All know ``sample`` and ``target`` (positions, default 0), except text and html, which
         show several samples.

@@ -10,7 +10,7 @@ from pyig.views.markup import esc
 from pyig.views.words import number
 
 WIDTH, HEIGHT = 480, 130
-SIDE, TOP, BOTTOM = 80, 10, 24
+SIDE, TOP, BOTTOM = 104, 10, 24
 POINTS = 64
 
 

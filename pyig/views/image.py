@@ -10,12 +10,14 @@ import numpy as np
 from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
 from pyig.views.figure import bare, figure_of, new_figure
-from pyig.views.raster import Heat, heat, overlay, per_pixel, visible
+from pyig.views.raster import Heat, heat, mask, overlay, per_pixel, visible
 from pyig.views.shapes import pick, picture_leaf
 from pyig.views.words import equation, heading, signed
 
 PANELS = ("input", "heat", "overlay")
-TITLES = {"input": "input", "heat": "attributions", "overlay": "overlay"}
+TITLES = {
+    "input": "input", "baseline": "baseline", "heat": "attributions", "overlay": "overlay", "mask": "what counts",
+}  # fmt: skip
 
 
 def image(
@@ -39,7 +41,8 @@ def image(
     sample, target : int
         Positions of the sample, and of the target among its targets.
     panels : str or sequence of str
-        ``"input"``, ``"heat"``, ``"overlay"``: side by side in this order.
+        ``"input"``, ``"heat"``, ``"overlay"``: side by side in this order. Also ``"baseline"``, and ``"mask"``: the
+        input where attributions are strong, grey elsewhere.
     sign : str
         ``"signed"`` (orange for, blue against), ``"absolute"``, ``"positive"`` or ``"negative"`` (purple).
     clip : float
@@ -64,8 +67,8 @@ def image(
     if axes is not None and len(axes) == 1 and panels is PANELS:
         names = ["overlay"]
     for name in names:
-        if name not in PANELS:
-            raise unknown("panel", name, PANELS)
+        if name not in TITLES:
+            raise unknown("panel", name, TITLES)
     if not names or (axes is not None and len(axes) != len(names)):
         raise InputError(f"expected one Axes per panel, at least one; got {len(axes or [])} for {names}")
 
@@ -84,16 +87,19 @@ def image(
         figure = figure_of(axes[0])
     drawn = {
         "input": picture,
+        "baseline": visible(chosen.baselines[i], layout, like=chosen.inputs[i]),
         "heat": colours.palette[colours.palette_index],
         "overlay": overlay(picture, colours, opacity),
+        "mask": mask(picture, colours),
     }
     for name, place in zip(names, axes, strict=True):
         place.imshow(drawn[name], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         place.set(xticks=[], yticks=[])
         place.set_title(TITLES[name], fontsize="small")
         bare(place, *(["left", "right", "top", "bottom"] if name == "heat" else []))
-    if names != ["input"]:
-        _scale(figure, [place for name, place in zip(names, axes, strict=True) if name != "input"], colours, sign)
+    coloured = [place for name, place in zip(names, axes, strict=True) if name in ("heat", "overlay")]
+    if coloured:
+        _scale(figure, coloured, colours, sign)
     return figure
 
 

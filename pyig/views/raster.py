@@ -141,6 +141,14 @@ def overlay_few_colours(picture: Bytes, heat: Heat, opacity: float = 0.85) -> tu
     return shades * np.uint8(TINTS) + tints, _blend(grid[0], grid[1], heat.palette, opacity).reshape(-1, 3)
 
 
+def mask(picture: Bytes, heat: Heat) -> Bytes:
+    """Return the picture where attributions are strong, and grey where they are not; as the live view does."""
+    opened = np.minimum(1, 1.3 * np.sqrt(np.abs(heat.strength)))
+    shown = picture.astype(np.float64)
+    result: Bytes = np.rint(128 + (shown - 128) * (opened if shown.ndim == 2 else opened[..., None])).astype(np.uint8)
+    return result
+
+
 def _blend(shade: Floats, strength: Floats, palette: Bytes, opacity: float) -> Bytes:
     # Full colour, more or less opaque: a pale colour would hide the picture without saying more.
     end = np.where(strength[..., None] < 0, palette[0], palette[-1]).astype(np.float64)
