@@ -239,6 +239,41 @@ def test_a_layer_is_as_it_was_after_an_error() -> None:
             np.testing.assert_array_equal(model(TOKENS), before)
 
 
+class Bomb(layers.Layer):
+    """Fails when it has been called so many times."""
+
+    left = 10**9
+
+    def call(self, x: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyError("bang")
+        return keras.ops.tanh(x)
+
+
+@pytest.mark.parametrize("fuse", [0, 1, 2, 3, 4, 10**9])
+@pytest.mark.parametrize("at", [None, 0, 2])
+def test_nothing_is_left_behind(at: int | None, fuse: int) -> None:
+    bomb = Bomb()
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(6, "tanh"), bomb, layers.Dense(3)])
+    model.layers[0].trainable = False
+    before, state = model(TABLE).numpy(), np.random.get_state()[1].copy()  # noqa: NPY002 - the global one
+    explainer = IntegratedGradients(model, layer=None if at is None else model.layers[at], n_steps=4)
+    bomb.left, caught = fuse, False
+    try:
+        explainer.explain(TABLE, target=1)
+    except Exception as error:
+        caught = "bang" in str(error)
+    assert caught == (bomb.left < 0)
+    bomb.left = 10**9
+    assert [name for layer in model.layers for name in vars(layer) if name == "call"] == []
+    np.testing.assert_array_equal(model(TABLE), before)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert [layer.trainable for layer in model.layers] == [False, True, True]
+    if caught:  # and the explainer still works
+        assert np.abs(explainer.explain(TABLE, target=1).deltas).max() < 1e-3
+
+
 def test_a_model_loaded_into_a_saved_explainer_stays_as_it_is(tmp_path: Path) -> None:
     def saved(make: Any, folder: Path) -> tuple[float, float]:
         old, new = nets.imdb(), nets.imdb()

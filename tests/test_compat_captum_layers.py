@@ -253,17 +253,19 @@ def test_the_static_interpolation() -> None:
         assert torch.equal(*found)
 
 
-METHODS: list[tuple[str, tuple[Any, ...]]] = [
-    ("LayerIntegratedGradients", (X, B, 1)),
-    ("InternalInfluence", (X, B, 1)),
-    ("LayerConductance", (X, B, 1)),
-    ("NeuronIntegratedGradients", (X, 1, B)),
+METHODS: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("LayerIntegratedGradients", (X, B, 1), {"n_steps": 6}),
+    ("LayerIntegratedGradients", (X, B, 1), {"n_steps": 6, "quirks": "captum", "internal_batch_size": 14}),
+    ("InternalInfluence", (X, B, 1), {"n_steps": 6}),
+    ("LayerConductance", (X, B, 1), {"n_steps": 6}),
+    ("NeuronIntegratedGradients", (X, 1, B), {"n_steps": 6}),
+    ("LayerGradientShap", (X, B), {"n_samples": 6, "target": 1, "rng": 0, "return_convergence_delta": True}),
 ]
 
 
-@pytest.mark.parametrize(("name", "arguments"), METHODS)
+@pytest.mark.parametrize(("name", "arguments", "options"), METHODS)
 @pytest.mark.parametrize("fuse", [0, 1, 2, 3, 5, 10**9])
-def test_nothing_is_left_behind(name: str, arguments: tuple[Any, ...], fuse: int) -> None:
+def test_nothing_is_left_behind(name: str, arguments: tuple[Any, ...], options: dict[str, Any], fuse: int) -> None:
     class Bomb(nn.Tanh):
         left = 10**9
 
@@ -278,7 +280,9 @@ def test_nothing_is_left_behind(name: str, arguments: tuple[Any, ...], fuse: int
         model[1].left = fuse
         caught = None
         try:
-            getattr(face, name)(model, model[2]).attribute(*arguments, n_steps=6)
+            given = {key: value for key, value in options.items() if key != "quirks"}
+            made = {key: value for key, value in options.items() if key == "quirks"}
+            getattr(face, name)(model, model[2], **made).attribute(*arguments, **given)
         except KeyError as error:
             caught = error
         assert (caught is None) == (model[1].left >= 0)

@@ -202,6 +202,47 @@ def test_the_delta_of_a_draw() -> None:
     assert found.shape == X.shape
 
 
+class Bomb(torch.nn.Tanh):
+    """Fails when it has been called so many times."""
+
+    left = 10**9
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyError("bang")
+        return super().forward(x)
+
+
+@quiet
+@pytest.mark.parametrize("fuse", [0, 1, 2, 3, 5, 10**9])
+@pytest.mark.parametrize("method", ["a tunnel", "of captum", "shap", "infidelity", "sensitivity"])
+def test_nothing_is_left_behind(method: str, fuse: int) -> None:
+    bomb, x = Bomb(), X.clone().requires_grad_()
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), bomb, torch.nn.Linear(6, 3)).eval()
+    tunnel = {"nt_samples": 4, "nt_samples_batch_size": 1, "target": 1, "baselines": B, "rng": 0}
+    calls: dict[str, Any] = {
+        "a tunnel": lambda: face.NoiseTunnel(face.IntegratedGradients(model)).attribute(x, **tunnel),
+        "of captum": lambda: face.NoiseTunnel(captum.IntegratedGradients(model)).attribute(x, **tunnel),
+        "shap": lambda: face.GradientShap(model).attribute(x, BASES, 4, 0.1, 1, return_convergence_delta=True, rng=0),
+        "infidelity": lambda: face.infidelity(
+            model, lambda x: (0.1 * x, 0.9 * x), x, X, target=1, max_examples_per_batch=7
+        ),
+        "sensitivity": lambda: face.sensitivity_max(
+            face.Saliency(model).attribute, x, lambda x: 1.1 * x, max_examples_per_batch=7, target=1
+        ),
+    }
+    with untouched(model):
+        bomb.left, caught = fuse, False
+        try:
+            calls[method]()
+        except KeyError:
+            caught = True
+        assert caught == (bomb.left < 0)
+    assert caught or fuse > 2
+    assert x.grad is None
+
+
 def perturbed(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     noise = 0.1 * torch.randn(x.shape)
     return noise, x - noise
