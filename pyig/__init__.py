@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyig.text.language import explain_generation as explain_generation
     from pyig.text.language import explain_next as explain_next
     from pyig.text.language import explain_similarity as explain_similarity
+    from pyig.text.language import explain_span as explain_span
     from pyig.text.layers import text_layers as text_layers
 
 load = Explanation.load
@@ -33,6 +34,7 @@ _LATER = _Registry(  # rooms that not every user enters are imported at the firs
         "explain_generation": "pyig.text.language:explain_generation",
         "explain_next": "pyig.text.language:explain_next",
         "explain_similarity": "pyig.text.language:explain_similarity",
+        "explain_span": "pyig.text.language:explain_span",
         "text_layers": "pyig.text.layers:text_layers",
     },
 )

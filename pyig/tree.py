@@ -66,6 +66,7 @@ def flatten(x: Any) -> tuple[list[Any], Spec]:
     raise InputTypeError(
         "expected an array, a tensor, a DataFrame, or a list, tuple or dict of them; "
         f"got {type(x).__module__}.{type(x).__qualname__}"
+        f"{'. For texts use pyig.explain_text(model, text, tokenizer)' if isinstance(x, str) else ''}"
     )
 
 

@@ -26,6 +26,8 @@ _FULL_ROWS, _FULL_SIZE = 1024, 1 << 17
 _TOKENS = "Pass token ids as integers: the path then runs behind the embedding that takes them"
 _HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
     "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
+    "is not in [0,": "expected ids below the number of rows of the embedding that takes them; one is not, as when they "
+    "come from another model's tokenizer",
     "was expected to be a": "expected the input in the dtype of the model's weights. Cast it (tf.cast(x, tf.float32)), "
     "or build the model in the other dtype",
 }

@@ -24,6 +24,8 @@ _DEVICES = "expected the input on the device of the model. Move it (x.to(device)
 _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
     "argument #1 'indices'": "expected token ids as whole numbers, which are looked up; got floats. "
     "Pass integers (x.long()): the path then runs behind the embedding that takes them",
+    "index out of range in self": "expected ids below the number of rows of the embedding that takes them; one is not, "
+    "as when they come from another model's tokenizer",
     "must have the same dtype": _DTYPES,
     "should be the same": _DTYPES,
     "more than 1 value per channel": "expected a model in evaluation mode: batch statistics need more than one row. "
@@ -73,7 +75,7 @@ class TorchBackend:
             if isinstance(x, dict):
                 return self._model(**x, **kwargs)
             return self._model(*x, **kwargs) if isinstance(x, (list, tuple)) else self._model(x, **kwargs)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, IndexError) as error:
             hint = next((hint for sign, hint in _HINTS.items() if sign in str(error)), None)
             if hint is None:
                 raise

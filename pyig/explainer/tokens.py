@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pyig import tree
 from pyig.calling import call_spec
 from pyig.contracts import Backend, Ints, Tensor
+from pyig.errors import InputError, PyigError
 from pyig.explanation import Explanation
 from pyig.integrate.inputs import Inputs
 from pyig.structure.embedding import LookUp, Tables, look_ups, reads, tables
@@ -130,7 +131,16 @@ def _looked(backend: Backend, model: Any, inputs: Inputs) -> Routed | None:
         for i, array in zip(places, changed, strict=True):
             leaves[i] = backend.cast_like(backend.from_numpy(np.ascontiguousarray(array), leaves[i]), leaves[i])
         kwargs = {name: backend.take(value, same) for name, value in inputs.batched.items()} | inputs.shared
-        return backend.call(tree.unflatten(call_spec(inputs.spec), leaves), kwargs)
+        try:
+            return backend.call(tree.unflatten(call_spec(inputs.spec), leaves), kwargs)
+        except Exception as error:
+            if inputs.spec.kind != "leaf" or len(leaves[0].shape) > 1 or isinstance(error, PyigError):
+                raise
+            shape = tuple(inputs.leaves[0].shape)
+            raise InputError(
+                f"expected ids of shape (N, T), or (N,) for a model of one column; the model does not take {shape}: "
+                f"{error}. Pass x[None] to explain one text"
+            ) from error
 
     def asked(question: Any, places: tuple[int, ...]) -> Any:
         return question(backend, held, [samples[i] for i in places], partial(run, places))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # Below this share of the attributions' L1 norm, F(x)-F(x') is a poor yardstick: it vanishes where F(x) = F(x').
 FLOOR = 0.01
 # Below this share the attributions largely cancel in F(x)-F(x'): in words, the gap is compared with their size instead.
+_LAST_DIGITS = 1e-5  # of float32, after some hundred layers
 _CANCELS = 0.25
 # A gap this many times smaller than the estimated error is small because errors cancel in it.
 _FAR = 3
@@ -162,7 +163,9 @@ def _gap(explanation: Explanation) -> str:
         return ""  # squares and variances add up to nothing
     size, change = l1(explanation), np.abs(explanation.values - explanation.baseline_values)
     cancels = change < _CANCELS * size
-    gaps = _ratio(np.abs(explanation.deltas), np.where(cancels, size, change)).ravel()
+    # Where nothing moves, F of the same input twice may still differ in its last digits: no part of a path is missing.
+    still = (size == 0) & (change <= _LAST_DIGITS * np.abs(explanation.values))
+    gaps = np.where(still, 0.0, _ratio(np.abs(explanation.deltas), np.where(cancels, size, change))).ravel()
     known = ~np.isnan(gaps)
     if not known.any():
         return "completeness gap unknown: not reached, or not finite on the path"

@@ -27,6 +27,7 @@ _TASKS = Registry(  # strings: torch is imported when a task is made
         for name, attribute in {
             "next": "NextToken",
             "continuation": "Continuation",
+            "span": "Span",
             "similarity": "Similarity",
             "vectors": "vectors",
             "generate": "generate",
@@ -95,6 +96,29 @@ def explain_next(
     target = "predicted" if token is None else _one_token(face, token)
     texts = [text] if isinstance(text, str) else list(text)
     return _request(_TASKS["next"](model), face, options, target=target).explain(texts)
+
+
+def explain_span(
+    model: Any, text: str | Sequence[str], tokenizer: Any, span: str | Sequence[int], **options: Any
+) -> TextExplanation:
+    """Explain the log-probability that a language model goes on with a span of several tokens.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        As for `explain_generation`.
+    text : str, or sequence of str
+    span : str, or sequence of int
+        What follows each text, or the ids of its tokens. A leading space may matter.
+    **options
+        As for `explain_text`, but for `target` and `inputs`.
+    """
+    face = _face(model, tokenizer)
+    ids = _plain_ids(face, span) if isinstance(span, str) else [int(i) for i in span]
+    if not ids:
+        raise InputError(f"expected a span of at least one token; the tokenizer finds none in {span!r}")
+    request = _going_on(model, face, _TASKS["span"](model, len(ids)), ids, options, None)
+    return request.explain([text] if isinstance(text, str) else list(text))
 
 
 @dataclass(frozen=True)
@@ -184,27 +208,11 @@ def explain_generation(
             )
         ids = _TASKS["generate"](model, list(inner.ids), max_new_tokens, _ends(model))
     else:
-        (other,) = face.encode([generated])
-        ids = [i for i, special in zip(other.ids, other.special, strict=True) if not special]
+        ids = _plain_ids(face, generated)
     if not ids:
         raise InputError("expected at least one generated token; got none")
-    whole = (
-        inner
-        if apart
-        else Encoded(
-            prompt,
-            (*inner.ids, *ids),
-            (*inner.tokens, *(face.token(i) for i in ids)),
-            (*inner.spans, *[None] * len(ids)),
-            (*inner.special, *[True] * len(ids)),  # the same in the baseline
-        )
-    )
     task = _TASKS["continuation"](model, len(ids))
-    fixed = replace(face, encode=lambda texts: [whole] * len(texts))
-    request = replace(
-        _request(task, fixed, options, target=f"top{len(ids)}" if len(ids) > 1 else 0),
-        rows=lambda texts: {"continuation": np.tile(np.array(ids), (len(texts), 1))},
-    )
+    request = _going_on(model, face, task, ids, options, f"top{len(ids)}" if len(ids) > 1 else 0)
     steps = _FIRST
     while True:
         found = replace(request, options={"n_steps": steps, "rtol": rtol} | request.options).explain([prompt])
@@ -212,6 +220,32 @@ def explain_generation(
             break
         steps *= 2
     return Generation(_in_order(found), tuple(face.token(i) for i in ids))
+
+
+def _going_on(model: Any, face: Tokenizer, task: Any, ids: list[int], options: dict[str, Any], target: Any) -> Request:
+    """Return how to explain what follows a text: held fixed behind it, or beside it for an encoder-decoder."""
+
+    def continued(text: Encoded) -> Encoded:
+        return Encoded(
+            text.text,
+            (*text.ids, *ids),
+            (*text.tokens, *(face.token(i) for i in ids)),
+            (*text.spans, *[None] * len(ids)),
+            (*text.special, *[True] * len(ids)),  # the same in the baseline
+        )
+
+    longer = replace(face, encode=lambda texts: [continued(text) for text in face.encode(texts)])
+    rows = {"continuation": np.array(ids)}
+    return replace(
+        _request(task, face if _TASKS["answers"](model) else longer, options, target=target),
+        rows=lambda texts: {name: np.tile(row, (len(texts), 1)) for name, row in rows.items()},
+    )
+
+
+def _plain_ids(face: Tokenizer, text: str) -> list[int]:
+    """Return the ids of a text without special tokens."""
+    (found,) = face.encode([text])
+    return [i for i, special in zip(found.ids, found.special, strict=True) if not special]
 
 
 def _ends(model: Any) -> set[int]:
@@ -272,12 +306,12 @@ def _one_token(face: Tokenizer, given: Any) -> Any:
         return [_one_token(face, each) for each in given]
     if not isinstance(given, str):
         return given
-    (found,) = face.encode([given])
-    plain = [i for i, special in zip(found.ids, found.special, strict=True) if not special]
+    plain = _plain_ids(face, given)
     if len(plain) != 1:
         raise InputError(
             f"expected one token; the tokenizer writes {given!r} as {len(plain)}: "
-            f"{', '.join(repr(face.token(i)) for i in plain)}. Pass an id, or one of these (a leading space may matter)"
+            f"{', '.join(repr(face.token(i)) for i in plain)}. Pass an id, or one of these (a leading space may "
+            "matter), or ask explain_span for all of them"
         )
     return plain[0]
 

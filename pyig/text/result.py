@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import os
     import pathlib
 
+    from pyig.explanation.cumulative import CumulativeAttributions
     from pyig.text.request import Request
 
 LEAF = "text"
@@ -26,6 +27,7 @@ _LATER = Registry(  # strings: edits are made of explanations, and the notebook 
     "later import",
     {
         "edit": "pyig.text.edits:edit",
+        "along": "pyig.text.along:along",
         "widget": "pyig.jupyter:live_texts",
         "display": "pyig.jupyter:show_texts",
     },
@@ -180,6 +182,20 @@ class TextExplanation:
             feature_names=None,
         )
 
+    def along(
+        self, i: int = 0, k: int = 0, *, top: int = 8, nodes: int | None = None, **options: Any
+    ) -> CumulativeAttributions:
+        """Show how the words of text `i` build up along the path, for its k-th target.
+
+        See `IntegratedGradients.along`; the model is that of this session.
+        """
+        if self.request is None:
+            raise InputError("expected an explanation of this session; one that was loaded does not hold its model")
+        found: CumulativeAttributions = _LATER["along"](
+            self.request, self.pieces(), self.texts[i], i % len(self), k, top, nodes, options
+        )
+        return found
+
     def to_frame(self, level: str = "word") -> Any:
         """Return a DataFrame with one row per text, target and word or token; needs pandas.
 
@@ -261,6 +277,19 @@ def _encoded(row: Mapping[str, Any]) -> Encoded:
 
 def _total(word: Word, phi: Floats) -> float:
     return float(phi[list(word.tokens)].sum())
+
+
+def places(shares: Sequence[Share]) -> list[int]:
+    """Return which of the pieces each word is; -1 for a special token, which is none of them."""
+    found, count, reached = list[int](), 0, 0
+    for share in shares:
+        if share.span is None:
+            found.append(-1)
+            continue
+        count += share.span[0] > reached  # what is left out before it
+        found.append(count)
+        count, reached = count + 1, max(reached, share.span[1])
+    return found
 
 
 def _laid(text: str, shares: Sequence[Share]) -> list[tuple[str, float]]:

@@ -75,6 +75,16 @@ class Continuation(_Task):
         return logits.log_softmax(dim=-1).gather(2, continuation[..., None])[..., 0]
 
 
+class Span(Continuation):
+    """Log-probability (N,) of K tokens together: the sum over `Continuation`."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, continuation: torch.Tensor
+    ) -> torch.Tensor:
+        """Return one log-probability per row."""
+        return super().forward(input_ids, attention_mask, continuation).sum(dim=1)
+
+
 class Vector(_Task):
     """One vector (N, E) per text: the mean of its last hidden states over its tokens, of length one."""
 
