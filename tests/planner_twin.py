@@ -8,71 +8,17 @@ combinations of gradient rows.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import numpy as np
-from cell_twin import Node, cell_weights, rise, sigmoid_slope, simpson_weights
+from cell_twin import Node, cell_weights, simpson_weights
+from path_twin import Cell, Errors, Path, add, plain_sum
 
-SMALL_CHANGE, FAIR_CHANGE, SHRUNK = 0.467, 0.9, 3.2
-SMOOTH_PART, ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.35, 0.85, 0.95
-OF_MANY, OF_ONE = 0.75, 0.6
-RESOLVED_SPAN, SPAN_UNIT = 4.0, 8.0
 BATCHES_AHEAD = 4
 START = (0.0, 0.25, 0.5, 0.75, 1.0)
 AIM, NEGLIGIBLE = 0.8, 0.05
-
-
-def plain_sum(terms: Iterable[float]) -> float:
-    """The terms in their order; since Python 3.12, sum() compensates and so differs in the last digit."""
-    total = 0.0
-    for term in terms:
-        total += term
-    return total
-
-
-@dataclass(eq=False)
-class Cell:
-    a: Node
-    m: Node
-    b: Node
-    two: dict[Node, float] = field(default_factory=dict)
-    difference: dict[Node, float] = field(default_factory=dict)
-    simpson: dict[Node, float] = field(default_factory=dict)
-    norm: float = math.nan  # of the difference
-    smooth: bool = False
-    error: float = math.inf
-    defect: float = 0.0
-
-    def combination(self) -> dict[Node, float]:
-        return self.simpson if self.smooth else self.two
-
-
-def add(x: dict[Node, float], y: dict[Node, float], scale: float) -> dict[Node, float]:
-    out = dict(x)
-    for node, c in y.items():
-        out[node] = out.get(node, 0.0) + scale * c
-    return out
-
-
-@dataclass(eq=False)
-class Path:
-    index: int
-    nodes: list[Node] = field(default_factory=list)
-    leaves: list[Cell] = field(default_factory=list)
-    refining: list[tuple[Cell, Node, Node]] = field(default_factory=list)  # a leaf and the midpoints of its halves
-    fresh: list[tuple[Cell, Cell, Cell]] = field(default_factory=list)  # left, right, and their parent
-    first: bool = True  # round
-    waiting: int = 0
-    rows: int = 0  # held or granted
-    closed_squares: float = 0.0  # of errors
-    closed_errors: float = 0.0
-    squares: float = 0.0
-    errors: float = 0.0
-    closed_defect: float = 0.0
-    used: int = 0
 
 
 class Planner:
@@ -89,14 +35,17 @@ class Planner:
         noise: float = 0.0,
     ) -> None:
         self.rtol, self.max_evals, self.log_odds = rtol, max_evals, log_odds
-        self.caution = caution
-        self.min_width, self.noise = min_width, noise
+        self._errors = Errors(log_odds, caution, noise)
+        self.min_width = min_width
         self.most_rows = max(max_rows, max_evals)
         self._total = paths
         self._admitted = 0
         self._open: dict[int, Path] = {}
         self._waiting: deque[tuple[Path, list[Node]]] = deque()
-        self._pending: deque[tuple[Path, Node]] = deque()
+        self._next: deque[tuple[Path, Node]] = deque()
+        self._first: deque[tuple[Path, Node]] = deque()
+        self._later: list[tuple[float, int, Path, Node]] = []
+        self._granted = 0
         self._free: list[int] = []
         self.rows = 0  # rows in use
         self.peak_rows = 0
@@ -115,7 +64,7 @@ class Planner:
     def ask(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """The next pairs of (path, alpha), the same ones again until told."""
         self._grant()
-        while len(self._pending) < BATCHES_AHEAD * rows and self._admitted < self._total and not self._waiting:
+        while self._pending() < BATCHES_AHEAD * rows and self._admitted < self._total and not self._waiting:
             if not self._fits(self._admitted, len(START) + (self.most_rows - self.max_evals) // 2):
                 break
             path = Path(self._admitted)
@@ -124,7 +73,11 @@ class Planner:
             path.nodes = [Node(alpha) for alpha in START]
             self._enqueue(path, path.nodes)
             self._grant()
-        batch = list(self._pending)[:rows]
+        while len(self._next) < rows and self._first:
+            self._next.append(self._first.popleft())
+        while len(self._next) < rows and self._later:
+            self._next.append(heapq.heappop(self._later)[2:])
+        batch = list(self._next)[:rows]
         return np.array([p.index for p, _ in batch], dtype=np.int64), np.array([n.alpha for _, n in batch])
 
     def tell(self, values: np.ndarray, slopes: np.ndarray) -> np.ndarray:
@@ -132,7 +85,7 @@ class Planner:
         slots = []
         ready: dict[Path, None] = {}
         for value, slope in zip(values, slopes, strict=True):
-            path, node = self._pending.popleft()
+            path, node = self._next.popleft()
             node.value, node.slope, node.slot, node.held = float(value), float(slope), self._take_slot(), True
             slots.append(node.slot)
             path.waiting -= 1
@@ -178,7 +131,9 @@ class Planner:
     def stop(self) -> None:
         """Finish every open path with what it has; a path whose first round is incomplete gets no result."""
         self._waiting.clear()
-        self._pending.clear()
+        self._next.clear()
+        self._first.clear()
+        self._later.clear()
         self._requests = []
         for path in list(self._open.values()):
             self._finish(path, converged=False)
@@ -198,15 +153,26 @@ class Planner:
                 self._queue(path, nodes)
 
     def _fits(self, path: int, rows: int) -> bool:
-        everything = self.rows + len(self._pending)
+        everything = self.rows + self._pending()
         oldest = min(self._open, default=path)
         if path == oldest:
             return everything + rows <= self.most_rows
         return everything - self._open[oldest].rows + rows + self.max_evals <= self.most_rows
 
+    def _pending(self) -> int:
+        return len(self._next) + len(self._first) + len(self._later)
+
     def _queue(self, path: Path, nodes: list[Node]) -> None:
+        """First rounds in their order; of later ones the path that is furthest from its tolerance."""
         path.rows += len(nodes)
-        self._pending.extend((path, node) for node in nodes)
+        for node in nodes:
+            if path.used:
+                size = float(self.size[path.index])
+                distance = float(self.error[path.index]) / size if size else math.inf
+                heapq.heappush(self._later, (-distance, self._granted, path, node))
+                self._granted += 1
+            else:
+                self._first.append((path, node))
 
     def _take_slot(self) -> int:
         self.rows += 1
@@ -257,29 +223,26 @@ class Planner:
 
     def _judge(self, path: Path, norms: list[float]) -> None:
         if path.first:
-            path.fresh[0][2].norm = norms.pop(0)
+            self._errors.note(path, path.fresh[0][2], norms.pop(0))
             path.first = False
-        for k, (left, right, parent) in enumerate(path.fresh):
-            left.norm, right.norm, both, change = norms[4 * k : 4 * k + 4]
-            smooth = change < SMALL_CHANGE * both or (parent.norm >= SHRUNK * both and change < FAIR_CHANGE * both)
-            for cell in (left, right):
-                cell.smooth = smooth
-                cell.defect = plain_sum(c * n.slope for n, c in cell.combination().items()) - rise(
-                    self.log_odds, cell.a.value, cell.b.value
-                )
-                rough = ROUGH_PART_LOG_ODDS if self.log_odds else ROUGH_PART
-                expected = SMOOTH_PART * change if cell.smooth else rough * cell.norm
-                estimate = self.caution * self._resolution(cell) * expected
-                cell.error = max(estimate, abs(cell.defect) - self._floor(path))
-                path.leaves.append(cell)
+        for k, (left, right, _) in enumerate(path.fresh):
+            self._errors.note(path, left, norms[4 * k])
+            self._errors.note(path, right, norms[4 * k + 1])
+        for k, pair in enumerate(path.fresh):
+            both, change = norms[4 * k + 2 : 4 * k + 4]
+            with np.errstate(all="ignore"):
+                look = self._errors.look(path, pair, np.float64(both), np.float64(change))
+                for cell in pair[:2]:
+                    self._errors.judge(path, cell, look)
+                    path.leaves.append(cell)
         path.fresh = []
         size = norms[-1]
         self.size[path.index] = size
         gap = path.closed_defect + plain_sum(c.defect for c in path.leaves)
         path.squares = path.closed_squares + plain_sum(c.error * c.error for c in path.leaves)
         path.errors = path.closed_errors + plain_sum(c.error for c in path.leaves)
-        excess = max(abs(gap) - self._floor(path), 0.0)
-        spread = self._spread(path)
+        excess = max(abs(gap) - self._errors.floor(path), 0.0)
+        spread = self._errors.spread(path)
         self.error[path.index] = math.sqrt(spread * spread * path.squares + excess * excess)
         if not (math.isfinite(self.error[path.index]) and math.isfinite(size)):
             self._finish(path, converged=False)
@@ -288,25 +251,9 @@ class Planner:
         else:
             self._refine(path, size)
 
-    def _floor(self, path: Path) -> float:
-        """Below this a defect is rounding."""
-        values = [n.value for n in path.nodes if n.slot >= 0]
-        return self.noise * max(sigmoid_slope(v) * (1 + abs(v)) if self.log_odds else abs(v) for v in values)
-
-    def _spread(self, path: Path) -> float:
-        """How the errors of the cells add: a factor on the root of the sum of their squares."""
-        return OF_MANY + OF_ONE * (math.sqrt(path.squares) / path.errors) if path.errors > 0 else 1.0
-
-    def _resolution(self, cell: Cell) -> float:
-        """Factor on the estimates where the log-odds change by much between the nodes."""
-        if not self.log_odds:
-            return 1.0
-        span = max(abs(cell.m.value - cell.a.value), abs(cell.b.value - cell.m.value))
-        return 1 + max(span - RESOLVED_SPAN, 0.0) / SPAN_UNIT
-
     def _refine(self, path: Path, size: float) -> None:
         squares = path.squares
-        aim = AIM * self.rtol * size / self._spread(path)
+        aim = AIM * self.rtol * size / self._errors.spread(path)
         goal = aim * aim
         able = [c for c in path.leaves if c.b.alpha - c.a.alpha > 2 * self.min_width]
         able.sort(key=lambda c: (-c.error, c.a.alpha))

@@ -145,7 +145,8 @@ def test_batches_of_many_samples_are_full(samples: int, batch_size: int, activat
     found = pyig.IntegratedGradients(model).explain(points(samples), method="adaptive", target=1, batch_size=batch_size)
     loop = [rows for rows in asked if rows > 1][-(found.n_evals.sum() // batch_size) :]
     assert max(loop) == found.meta["batch_rows"] == batch_size
-    assert found.meta["batch_fill"] >= 0.9
+    rows = int(found.n_evals.sum())  # of a smooth network few: five calls of 128, of which the last cannot be full
+    assert found.meta["batch_fill"] >= min(0.9, rows / (-(-rows // batch_size) * batch_size))
 
 
 def test_one_sample_does_not_fill_a_batch() -> None:

@@ -8,25 +8,6 @@ namespace pyig {
 
 namespace {
 
-// A smooth integrand shows in one of two ways: Simpson's values change by a small share of the difference (for errors
-// in h^2 the share would be 0), or the difference itself has shrunk from the cell to its halves by more than kinks let
-// it (4 for errors in h^2, 2 for a jump) and Simpson's values change by less than it.
-constexpr double small_change = 0.467;
-constexpr double fair_change = 0.9;
-constexpr double shrunk = 3.2;
-// Of Simpson's change, for each of the two cells that share it: the error that is expected. It is 0.05 to 0.1 where the
-// integrand is as smooth as it looks.
-constexpr double smooth_part = 0.35;
-// Of the difference, elsewhere.
-constexpr double rough_part = 0.85;
-constexpr double rough_part_log_odds = 0.95;
-// Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.35
-// times the root of the squares, of many alike 0.75.
-constexpr double of_many = 0.75;
-constexpr double of_one = 0.6;
-// Log-odds that change by more than this between nodes hide where the probability rises.
-constexpr double resolved_span = 4;
-constexpr double span_unit = 8;
 // Refining on to this share of the tolerance saves a round.
 constexpr double aim = 0.8;
 // A cell below this part of its share of the tolerance is folded, and its rows are free.
@@ -115,9 +96,11 @@ Path::Split Path::root(const PathSettings& settings) {
 bool Path::grow(const PathSettings& settings, Combinations& requests) {
     if (!finite_)
         return false;
-    for (const Node& node : nodes_)
+    for (const Node& node : nodes_) {
+        highest_ = std::max(highest_, std::abs(node.at.value));
         largest_ = std::max(largest_, settings.log_odds ? sigmoid_slope(node.at.value) * (1 + std::abs(node.at.value))
                                                         : std::abs(node.at.value));
+    }
     if (first_) {
         splits_.push_back(root(settings));
         const Cell& whole = splits_.back().cell;
@@ -161,71 +144,6 @@ void Path::request(const Pair& pair, Combinations& requests) const {
     };
     sum(pair.left.difference, pair.right.difference, {});
     sum(pair.left.simpson, pair.right.simpson, pair.parent.simpson);
-}
-
-void Path::judge(const PathSettings& settings, const double* norms) {
-    if (std::exchange(first_, false))
-        fresh_.front().parent.norm = *norms++;
-    for (Pair& pair : fresh_) {
-        pair.left.norm = norms[0];
-        pair.right.norm = norms[1];
-        const Look seen = look(pair.parent.norm, norms[2], norms[3]);
-        for (Cell* cell : {&pair.left, &pair.right}) {
-            judge(settings, *cell, seen);
-            leaves_.push_back(*cell);
-        }
-        norms += 4;
-    }
-    fresh_.clear();
-    size_ = *norms;
-    double squares = 0;
-    double errors = 0;
-    double gap = 0;
-    for (const Cell& cell : leaves_) {
-        squares += square(cell.error);
-        errors += cell.error;
-        gap += cell.defect;
-    }
-    squares_ = closed_squares_ + squares;
-    errors_ = closed_errors_ + errors;
-    const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
-    error_ = std::sqrt(square(spread()) * squares_ + square(excess));
-}
-
-Path::Look Path::look(double parent, double both, double change) {
-    const bool smooth = change < small_change * both || (parent >= shrunk * both && change < fair_change * both);
-    return {smooth, change};
-}
-
-// Below this a defect is rounding.
-double Path::floor(const PathSettings& settings) const {
-    return settings.noise * largest_;
-}
-
-// How the errors of the cells add: a factor on the root of the sum of their squares.
-double Path::spread() const {
-    return errors_ > 0 ? of_many + of_one * (std::sqrt(squares_) / errors_) : 1;
-}
-
-// Factor on the estimates of a cell between whose nodes the log-odds change by much.
-double Path::resolution(const PathSettings& settings, const Cell& cell) const {
-    if (!settings.log_odds)
-        return 1;
-    const auto value = [&](std::size_t i) { return nodes_[cell.nodes[i]].at.value; };
-    const double span = std::max(std::abs(value(1) - value(0)), std::abs(value(2) - value(1)));
-    return 1 + std::max(span - resolved_span, 0.0) / span_unit;
-}
-
-void Path::judge(const PathSettings& settings, Cell& cell, const Look& look) const {
-    cell.smooth = look.smooth;
-    double found = 0;
-    for (std::size_t i = 0; i < 3; ++i)
-        found += cell.coefficient(i) * nodes_[cell.nodes[i]].at.slope;
-    cell.defect = found - rise(settings.log_odds, nodes_[cell.nodes[0]].at.value, nodes_[cell.nodes[2]].at.value);
-    const double excess = std::abs(cell.defect) - floor(settings);
-    const double rough = settings.log_odds ? rough_part_log_odds : rough_part;
-    const double expected = cell.smooth ? smooth_part * look.change : rough * cell.norm;
-    cell.error = std::max(settings.caution * resolution(settings, cell) * expected, excess);
 }
 
 // Leaves in the order of their errors, until the rest is small enough; not more than `room`.

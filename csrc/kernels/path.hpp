@@ -1,9 +1,8 @@
 // One path: a binary tree of dyadic cells on [0, 1], of which the leaves are kept.
 //
 // A leaf [a, b] has the nodes a, b and their midpoint m. Its value is the weighted sum of the gradients over both
-// halves
-// ("two"), or that of a quadratic through the three ("simpson") where the changes from cell to halves shrink as those
-// of a smooth integrand do. The path sees scalars only; norms of gradients are asked for.
+// halves ("two"), or that of a quadratic through the three ("simpson") where the changes from cell to halves shrink as
+// those of a smooth integrand do. The path sees scalars only; norms of gradients are asked for.
 #pragma once
 
 #include "kernels/cell.hpp"
@@ -56,6 +55,9 @@ class Path {
     // The round is complete: make the new cells and ask for their norms. False when a scalar is not finite.
     bool grow(const PathSettings& settings, Combinations& requests);
 
+    // Error over size: how much there is to do.
+    double distance() const { return error_ / size_; }
+
     // How many norms `grow` asked for.
     std::size_t requests() const { return 4 * fresh_.size() + (first_ ? 2 : 1); }
 
@@ -91,7 +93,8 @@ class Path {
         Triple two;
         Triple difference; // two, less the weights over the whole cell
         Triple simpson;
-        double norm = 0; // L1, of the difference
+        double norm = 0;   // L1, of the difference
+        double missed = 0; // the completeness gap of Simpson's value, without rounding
         bool smooth = false;
         double error = std::numeric_limits<double>::infinity();
         double defect = 0; // the value's completeness gap, exact
@@ -104,10 +107,14 @@ class Path {
         Cell right;
         Cell parent;
     };
-    // What the norms of a pair say about a cell's error.
+    // What the norms and scalars of a pair say about the errors of its cells.
     struct Look {
         bool smooth;
-        double change; // L1, of both Simpson values from the parent's
+        double growth;  // of both differences over the parent's
+        double change;  // L1, of Simpson's values
+        double share;   // that over the norm of the differences
+        double missed;  // squared gap of Simpson's values over the differences', of both cells
+        double visible; // share of a norm that a sum over the features sees
     };
     struct Split {
         Cell cell;
@@ -121,7 +128,11 @@ class Path {
     Split root(const PathSettings& settings);
     Total total() const;
     void request(const Pair& pair, Combinations& requests) const;
-    static Look look(double parent, double both, double change);
+    void note(const PathSettings& settings, Cell& cell, double norm);
+    double along(const Triple& coefficients, const Cell& cell) const;
+    double gap(const PathSettings& settings, const Triple& coefficients, const Cell& cell) const;
+    double turns(const PathSettings& settings, const Pair& pair) const;
+    Look look(const PathSettings& settings, const Pair& pair, double both, double change) const;
     void judge(const PathSettings& settings, Cell& cell, const Look& look) const;
     double floor(const PathSettings& settings) const;
     double resolution(const PathSettings& settings, const Cell& cell) const;
@@ -145,7 +156,10 @@ class Path {
     double closed_squares_ = 0; // of the errors of cells that are folded
     double closed_errors_ = 0;
     double closed_defect_ = 0;
-    double largest_ = 0; // what a relative error of the values is multiplied with
+    double largest_ = 0;     // what a relative error of the values is multiplied with
+    double highest_ = 0;     // value
+    double sum_squares_ = 0; // of the differences, summed over the features
+    double norm_squares_ = 0;
     double squares_ = 0;
     double errors_ = 0;
     double error_ = std::numeric_limits<double>::quiet_NaN();

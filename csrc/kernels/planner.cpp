@@ -52,7 +52,7 @@ std::size_t Planner::most_rows() const {
 }
 
 bool Planner::fits(std::size_t path, std::size_t rows) const {
-    const std::size_t all = slots_.used() + pending_.size();
+    const std::size_t all = slots_.used() + pending();
     if (path == oldest_)
         return all + rows <= most_rows();
     const std::size_t others = all - open_[oldest_]->rows();
@@ -66,9 +66,14 @@ void Planner::admit() {
 }
 
 void Planner::grant(const Round& round) {
+    const bool begun = round.path->used() > 0;
     round.path->grant();
-    for (const Path::NodeId node : round.nodes)
-        pending_.push_back({round.path, node});
+    for (const Path::NodeId node : round.nodes) {
+        if (begun)
+            later_.push({round.path->distance(), granted_++, {round.path, node}});
+        else
+            first_.push_back({round.path, node});
+    }
 }
 
 void Planner::grant() {
@@ -89,18 +94,26 @@ Planner::Batch Planner::ask(std::size_t rows) {
     grant();
     // Half of what the paths share is for the next rounds of those that have begun.
     const std::size_t kept = (most_rows() - static_cast<std::size_t>(settings_.path.max_evals)) / 2;
-    while (waiting_.empty() && pending_.size() < batches_ahead * rows && admitted_ < open_.size() &&
+    while (waiting_.empty() && pending() < batches_ahead * rows && admitted_ < open_.size() &&
            fits(admitted_, first_round + kept)) {
         admit();
         grant();
     }
-    asked_ = std::min(rows, pending_.size());
+    while (next_.size() < rows && !first_.empty()) {
+        next_.push_back(first_.front());
+        first_.pop_front();
+    }
+    while (next_.size() < rows && !later_.empty()) {
+        next_.push_back(later_.top().pending);
+        later_.pop();
+    }
+    asked_ = std::min(rows, next_.size());
     Batch batch;
     batch.paths.reserve(asked_);
     batch.alphas.reserve(asked_);
     for (std::size_t i = 0; i < asked_; ++i) {
-        batch.paths.push_back(pending_[i].path->index());
-        batch.alphas.push_back(pending_[i].path->alpha(pending_[i].node));
+        batch.paths.push_back(next_[i].path->index());
+        batch.alphas.push_back(next_[i].path->alpha(next_[i].node));
     }
     return batch;
 }
@@ -110,8 +123,8 @@ std::vector<std::int64_t> Planner::tell(const double* values, const double* slop
     slots.reserve(count);
     std::vector<Path*> ready;
     for (std::size_t i = 0; i < count; ++i) {
-        const auto [path, node] = pending_.front();
-        pending_.pop_front();
+        const auto [path, node] = next_.front();
+        next_.pop_front();
         slots.push_back(slots_.take());
         if (path->tell(node, values[i], slopes[i], slots.back()))
             ready.push_back(path);
@@ -185,7 +198,9 @@ const std::vector<Path::Row>& Planner::record(std::int64_t path) const {
 
 void Planner::stop() {
     waiting_.clear();
-    pending_.clear();
+    next_.clear();
+    first_.clear();
+    later_ = {};
     asked_ = 0;
     requests_ = {};
     judged_next_.clear();

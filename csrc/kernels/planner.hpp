@@ -1,6 +1,7 @@
-// Which points of which path are evaluated next. Paths are admitted in order, their pending nodes wait in one queue,
-// and a path that is done makes room for others. The planner sees scalars; rows of gradients are numbers of slots to
-// it.
+// Which points of which path are evaluated next. Paths are admitted in order, and a path that is done makes room for
+// others. First rounds come first, then the path that is furthest from its tolerance: it takes the most rounds, and the
+// last calls are fuller when none of those is left to the end. The planner sees scalars; rows of gradients are numbers
+// of slots to it.
 //
 // The rows in use are bounded. The oldest open path may always have as many as it can ever need, so it ends and the
 // next one becomes the oldest: nothing waits for ever. The other paths share the rest; a round that does not fit waits,
@@ -15,6 +16,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <queue>
 #include <vector>
 
 namespace pyig {
@@ -75,11 +77,23 @@ class Planner {
         Path::NodeId node;
     };
 
+    // A node of a later round.
+    struct Later {
+        double distance; // of its path from the tolerance
+        std::uint64_t number;
+        Pending pending;
+
+        bool operator<(const Later& other) const {
+            return distance != other.distance ? distance < other.distance : number > other.number;
+        }
+    };
+
     struct Round {
         Path* path;
         std::vector<Path::NodeId> nodes;
     };
 
+    std::size_t pending() const { return next_.size() + first_.size() + later_.size(); }
     bool fits(std::size_t path, std::size_t rows) const;
     void admit();
     void grant();
@@ -93,7 +107,10 @@ class Planner {
     std::size_t asked_ = 0;
     std::vector<std::unique_ptr<Path>> open_; // by index, null unless open
     std::deque<Round> waiting_;               // for rows
-    std::deque<Pending> pending_;
+    std::deque<Pending> next_;                // in the order in which they are evaluated
+    std::deque<Pending> first_;               // of first rounds
+    std::priority_queue<Later> later_;
+    std::uint64_t granted_ = 0;
     Slots slots_;
     Combinations requests_;
     std::vector<Path*> judged_next_; // the paths that wait for norms, in the order of their requests

@@ -117,6 +117,24 @@ def test_a_bound_that_is_reached_makes_paths_take_turns() -> None:
     assert free.finished != sorted(free.finished)
 
 
+def test_first_rounds_come_first_and_then_the_path_that_is_furthest_from_its_tolerance() -> None:
+    loop = Loop(_core.Planner(40, rtol=1e-3, max_evals=65), Problem.draw(40))
+    asked = []
+    for _ in range(3):
+        pairs = loop.planner.ask(100)
+        asked.append(pairs[0])
+        loop.answer(*pairs)
+        loop.planner.tell_norms(loop.measure())
+        loop.settle()
+    assert np.array_equal(np.concatenate(asked[:2]), np.repeat(np.arange(40), 5))
+    first = Loop(_core.Planner(40, rtol=1e-3, max_evals=65), Problem.draw(40))
+    first.answer(*first.planner.ask(200))
+    first.planner.tell_norms(first.measure())
+    distance = (first.planner.error / first.planner.size)[asked[2]]
+    assert (np.diff(distance) <= 0).all()
+    assert distance[0] > 2 * distance[-1]
+
+
 class Counted(Loop):
     """Counts its calls."""
 

