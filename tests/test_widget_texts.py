@@ -90,3 +90,16 @@ def test_loaded_texts_are_shown_without_a_model(explained: TextExplanation, tmp_
     w._heard(w, {"type": "hello"}, [])
     assert not w.last("live")["live"]["model"]
     assert isinstance(explained.widget(), ExplanationWidget)
+
+
+def test_words_have_lines(explained: TextExplanation) -> None:
+    w = live(explained)
+    ask(w, type="along", n=1)
+    assert "error" not in w.lines["1"], w.lines
+    lines = w.cumulative[1]
+    assert set(lines.names) <= {"a", "dull", "film"}
+    ask(w, type="explain", options={"target": "2", "baselines": "mask"}, n=1)
+    ask(w, type="along")
+    assert "error" not in w.lines["0"], w.lines
+    assert w.cumulative[0].title == "sample 0, target 2"
+    assert w.cumulative[0].reconciles

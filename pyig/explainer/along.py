@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pyig import tree
-from pyig.contracts import Floats, Ints
+from pyig.contracts import Floats, Ints, Tensor
 from pyig.errors import InputError, PyigError
 from pyig.explainer.again import option_of_sample, remembered, sample_of
 from pyig.explainer.options import Options
@@ -28,6 +28,7 @@ from pyig.targets import Outputs, Target
 if TYPE_CHECKING:
     from pyig.explainer.core import IntegratedGradients
 
+Labels = Callable[[list[Tensor]], Sequence[Ints]]
 LEAST, USUAL, MOST = 5, 33, 4096  # nodes
 _NEAR = 1e-3  # an end of the path is not evaluated where a node is as near
 _OTHER = 0.01  # of F and the attributions: a larger difference means another model or other options
@@ -74,11 +75,12 @@ def along(
     question = asked(explanation, i, k, x, options)
     if x is None and not tree.is_frame(explanation.inputs):
         question["x"] = _native(explainer, question["x"])
-    alphas = nodes_of(explanation, i, k, nodes)
     groups = groups_of(explanation, i, k, top, features)
-    labels = _labels(explainer, explanation, groups, question)
-    kept, outcome = walked(explainer, question, labels, len(groups.names), alphas)
-    return lines_of(explanation, i, k, groups, kept, outcome, alphas)
+    if question.get("layer") is not None:
+        labels = _of_layer(explanation, groups)
+    else:
+        labels = of_inputs(explainer, question, _by_leaf(explanation, groups), len(groups.names))
+    return walked(explainer, explanation, i, k, groups, labels, question, nodes)
 
 
 def nodes_of(explanation: Explanation, i: int, k: int, nodes: int | None) -> Floats:
@@ -103,6 +105,13 @@ def nodes_of(explanation: Explanation, i: int, k: int, nodes: int | None) -> Flo
         return np.linspace(0.0, 1.0, nodes)
     thinned: Floats = known[np.linspace(0, len(known) - 1, nodes).round().astype(int)]
     return thinned
+
+
+def target_of(explanation: Explanation, i: int, k: int) -> Any:
+    """Return the target of a path as an explanation holds it; None for the only output, or a function."""
+    if explanation.targets is None:
+        return None
+    return _Flat("same", explanation.targets.reshape(len(explanation), -1)[i, k : k + 1])
 
 
 def _gap(alphas: Floats) -> Floats:
@@ -130,30 +139,46 @@ def asked(explanation: Explanation, i: int, k: int, x: Any, options: dict[str, A
     if not several and not layered and not (ids and "baselines" in given):
         given["baselines"] = sample_of(explanation.baselines, i) if _rows(explanation) else explanation.baselines
     if explanation.targets is not None:
-        given["target"] = _Flat("same", explanation.targets.reshape(samples, -1)[i, k : k + 1])
+        given["target"] = target_of(explanation, i, k)
     return {"x": sample_of(explanation.inputs if x is None else x, i), "target": None, "baselines": None} | given
 
 
 def walked(
-    explainer: IntegratedGradients, question: dict[str, Any], labels: Sequence[Ints], groups: int, alphas: Floats
-) -> tuple[Kept, Outcome]:
-    """Evaluate the gradients at the nodes; options in `question` are those of one sample."""
+    explainer: IntegratedGradients,
+    explanation: Explanation,
+    i: int,
+    k: int,
+    groups: Groups,
+    labels: Labels,
+    question: dict[str, Any],
+    nodes: int | None,
+) -> CumulativeAttributions:
+    """Evaluate the gradients at the nodes, and put the lines together; options in `question` are those of one sample.
+
+    Parameters
+    ----------
+    labels : callable
+        As for `Kept`.
+    """
+    alphas = nodes_of(explanation, i, k, nodes)
     given = dict(question)
     x, baselines, target = given.pop("x"), given.pop("baselines"), given.pop("target")
-    kept = Kept(labels, groups)
+    kept = Kept(labels, len(groups.names))
     base = Options.read(given)
     known = {f.name: getattr(base, f.name) for f in fields(base)}
     settings = _AlongOptions(**known | {"method": nodes_rule(alphas), "kept": kept})
-    return kept, explainer._run(x, baselines, target, settings, record=False)
+    outcome = explainer._run(x, baselines, target, settings, record=False)
+    return _lines(explanation, i, k, groups, kept, outcome, alphas)
 
 
-def lines_of(
+def _lines(
     explanation: Explanation, i: int, k: int, groups: Groups, kept: Kept, outcome: Outcome, alphas: Floats
 ) -> CumulativeAttributions:
     """Put together what was found; it has to be of the model and the options that the explanation is of."""
     number = i * (explanation.values.size // len(explanation)) + k
     weights = flat_attributions(explanation, i, k)
-    phi = np.asarray(np.bincount(groups.labels, weights=weights, minlength=len(groups.names)), dtype=np.float64)
+    count = len(groups.names)
+    phi = np.asarray(np.bincount(groups.labels, weights=weights, minlength=count)[:count], dtype=np.float64)
     _check_same(explanation, number, float(np.abs(phi).sum()), outcome)
     heads, slopes = kept.table(len(alphas))
     there = np.isfinite(heads)
@@ -245,14 +270,25 @@ def _check_same(explanation: Explanation, number: int, size: float, outcome: Out
                 )
 
 
-def _labels(
-    explainer: IntegratedGradients, explanation: Explanation, groups: Groups, question: dict[str, Any]
-) -> list[Ints]:
-    """Return the line of every number on the path, leaf by leaf; of ids, those that go into an embedding."""
+def _by_leaf(explanation: Explanation, groups: Groups) -> list[Ints]:
     sizes = [int(np.prod(leaf.inputs.shape[1:], dtype=np.int64)) for leaf in explanation.leaves()]
-    parts = np.split(groups.labels, np.cumsum(sizes)[:-1])
-    if question.get("layer") is not None:
-        return [part for part, leaf in zip(parts, explanation.leaves(), strict=True) if leaf.inputs.dtype.kind == "f"]
+    return np.split(groups.labels, np.cumsum(sizes)[:-1])
+
+
+def _of_layer(explanation: Explanation, groups: Groups) -> Labels:
+    parts = zip(_by_leaf(explanation, groups), explanation.leaves(), strict=True)
+    moving = [part for part, leaf in parts if leaf.inputs.dtype.kind == "f"]
+    return lambda leaves: moving
+
+
+def of_inputs(explainer: IntegratedGradients, question: dict[str, Any], parts: Sequence[Ints], none: int) -> Labels:
+    """Return the line of every number on the path, given those of the input's leaves; of ids, behind their embedding.
+
+    Parameters
+    ----------
+    none : int
+        Stands for no line.
+    """
     backend = explainer.backend_for(question["x"])
     with backend.session():
         inputs = read_inputs(backend, question["x"], question.get("forward_kwargs"))
@@ -261,11 +297,11 @@ def _labels(
         held = len(inputs.floating) < len(inputs.leaves)
         routed = route(backend, explainer.model, inputs, explainer._memory) if held else None
     if routed is None:
-        return [parts[place] for place in inputs.floating]
+        return lambda leaves: [parts[place] for place in inputs.floating]
     whole = np.concatenate([parts[place] for place in routed.whole])
     # What no id of the input stands for is in no line.
-    looked = [np.where(each.entries >= 0, whole[each.entries], len(groups.names)) for each in routed.found]
-    return [parts[place] for place in routed.floats] + looked
+    looked = [np.where(each.entries >= 0, whole[each.entries], none) for each in routed.found]
+    return lambda leaves: [*(parts[place] for place in routed.floats), *looked]
 
 
 def _rows(explanation: Explanation) -> bool:

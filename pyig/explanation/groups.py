@@ -26,7 +26,7 @@ class Groups(NamedTuple):
     Attributes
     ----------
     labels : int64 (D,)
-        Number of the line; the last one is that of all others, where there are any.
+        Number of the line; the last one is that of all others, where there are any. One more stands for no line.
     names : tuple of str
         Name of each line.
     others : int
@@ -66,7 +66,8 @@ def groups_of(
     line = np.full(len(titles), len(chosen), dtype=np.int64)
     line[chosen] = np.arange(len(chosen))
     names = [titles[unit] for unit in chosen.tolist()]
-    others = len(titles) - len(chosen)
+    # What stands between words is no feature; it adds nothing, and is in the last line or in none.
+    others = sum(bool(title) for title in titles) - sum(map(bool, names))
     if others:
         names.append(f"{others} other{'' if others == 1 else 's'}")
     return Groups(line[unit], tuple(names), others)
@@ -93,7 +94,7 @@ def _units(explanation: Explanation, i: int) -> tuple[Ints, list[str]]:
         elif explanation.feature_names is None and leaf.inputs.dtype.kind in "fiub" and len(shape) == 2 and shape[1]:
             unit, named = np.repeat(np.arange(shape[0]), shape[1]), [f"{before}step {t}" for t in range(shape[0])]
         elif leaf.inputs.dtype.kind in "US" and len(shape) == 1:
-            unit, named = np.arange(shape[0]), [_word(text, t) for t, text in enumerate(leaf.inputs[i].tolist())]
+            unit, named = np.arange(shape[0]), _words(leaf.inputs[i].tolist())
         else:
             labels = labels or feature_labels(explanation)
             start = sum(_size(other) for other in leaves[:place])
@@ -119,9 +120,13 @@ def _spans(part: Ints, count: int) -> list[str]:
     return [str(a) if a == b else f"{a}-{b}" for a, b in ends]
 
 
-def _word(text: Any, place: int) -> str:
-    shown = str(text).strip()
-    return f"{shown} ({place})" if shown else f"piece {place}"
+def _words(pieces: Sequence[Any]) -> list[str]:
+    """Name pieces of a text; those that are written alike by number, and blanks not at all."""
+    shown = [str(piece).strip() for piece in pieces]
+    return [
+        f"{word} ({shown[: place + 1].count(word)})" if word and shown.count(word) > 1 else word
+        for place, word in enumerate(shown)
+    ]
 
 
 def _found(feature: int | str, titles: list[str]) -> int:

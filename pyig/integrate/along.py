@@ -6,7 +6,7 @@ kept are a few numbers per node, on the host, whatever the size of the input.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -24,9 +24,10 @@ class Kept:
 
     Attributes
     ----------
-    labels : list of int64
-        Group of every element of a row, for each leaf on the path; `groups` for one in none. Where it is shorter than
-        the row, as for token ids and their embeddings, each entry stands for as many elements as it takes.
+    labels : callable
+        Gives for the rows of each leaf on the path, as int64 (D,), the group of every element; `groups` for one in
+        none. Where it is shorter than the row, as for token ids and their embeddings, each entry stands for as many
+        elements as it takes.
     groups : int
         How many there are.
     log_odds : bool
@@ -35,7 +36,7 @@ class Kept:
         Batch by batch: paths (R,), nodes (R,), values of the head (R,), their slopes per group (R, groups).
     """
 
-    labels: Sequence[Ints]
+    labels: Callable[[list[Tensor]], Sequence[Ints]]
     groups: int
     log_odds: bool = False
     parts: list[tuple[Ints, Ints, Floats, Floats]] = field(default_factory=list)
@@ -79,7 +80,8 @@ class AlongRun(FixedRun):
     def __init__(self, scheme: Along, evaluator: Evaluator, paths: Paths, kept: Kept) -> None:
         super().__init__(scheme, evaluator, paths)
         self._kept = kept
-        self._labels = [_spread(labels, leaf) for labels, leaf in zip(kept.labels, paths.ends.stop, strict=True)]
+        stop = paths.ends.stop
+        self._labels = [_spread(labels, leaf) for labels, leaf in zip(kept.labels(stop), stop, strict=True)]
 
     def _combine(self, target: int, batch: Batch, values: Tensor, grads: list[Tensor | None]) -> None:
         super()._combine(target, batch, values, grads)

@@ -8,11 +8,13 @@ from typing import Any
 
 from pyig.errors import InputError
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.jupyter.display import display_live
 from pyig.jupyter.origin import FLOAT64, GIVEN, METHODS, Edit, Origin, layer_names, remember
 from pyig.jupyter.widget import ExplanationWidget
 from pyig.quadrature import rule_names
 from pyig.text import TextExplanation
+from pyig.text.along import along
 from pyig.text.baselines import KINDS, ZERO
 from pyig.text.request import Request
 
@@ -39,8 +41,31 @@ class Asked:
             "baseline": options.pop("baselines", None),
             "layer": options.pop("layer", None) or self.request.layer,
         }
-        found = replace(self.request, options=options, **own).explain(list(texts)).pieces()
+        found = self._asked(options, own).explain(list(texts)).pieces()
         return found if names is None else replace(found, output_names=tuple(names))
+
+    def along(
+        self,
+        explanation: Explanation,
+        i: int,
+        k: int,
+        *,
+        x: Sequence[str],
+        top: int,
+        nodes: int | None,
+        function: Any = None,
+        baselines: Any = None,
+        layer: Any = None,
+        **options: Any,
+    ) -> CumulativeAttributions:
+        """Show how the words of one text build up; see `TextExplanation.along`."""
+        known = [name for name in ("batch_size", "progress", "cancel") if name in options]
+        of_call: dict[str, Any] = {name: options.pop(name) for name in known}
+        own = {"target": function, "baseline": baselines, "layer": layer or self.request.layer}
+        return along(self._asked(options, own), explanation, x[i], i, k, top, nodes, of_call)
+
+    def _asked(self, options: dict[str, Any], own: dict[str, Any]) -> Request:
+        return replace(self.request, options=options, **own)
 
 
 @dataclass(frozen=True)
