@@ -21,8 +21,7 @@ class Tables:
 
     def __init__(self, model: Any) -> None:
         self._roots = roots = modules_of(model)
-        own = getattr(model, "get_input_embeddings", None)
-        named = [own()] if own is not None else []  # one of a kind of its own, or around an ordinary one
+        named = [_named(model)]  # one of a kind of its own, or around an ordinary one
         plain = [module for root in roots for module in root.modules() if isinstance(module, _KINDS)]
         self.layers = [module for module in dict.fromkeys([*named, *plain]) if isinstance(module, torch.nn.Module)]
         pads = {getattr(layer, "padding_idx", None) for layer in self.layers} - {None}
@@ -40,7 +39,7 @@ class Tables:
             def run(*args: Any, **kwargs: Any) -> Any:
                 nonlocal inside
                 ids = next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
-                if inside or ids is None:
+                if inside or ids is None or ids.is_floating_point():  # patches of a picture, say
                     return forward(*args, **kwargs)
                 inside = True
                 try:
@@ -80,3 +79,10 @@ class Tables:
         with torch.no_grad(), patched(self._lock[0], {module: around(module) for module in names}):
             run()
         return found
+
+
+def _named(model: Any) -> Any:
+    try:
+        return model.get_input_embeddings()
+    except (AttributeError, NotImplementedError):  # transformers has the name on models of pictures and sounds as well
+        return None
