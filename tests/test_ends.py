@@ -105,3 +105,20 @@ def test_a_jump_at_the_baseline_stays_a_gap_and_spoils_nothing_else() -> None:
     np.testing.assert_allclose(found.deltas, -6, rtol=1e-9)
     assert not found.converged.any()
     np.testing.assert_allclose(found.error, 6, rtol=1e-6)
+
+
+def test_a_gradient_that_grows_without_end_towards_the_baseline_is_told_of() -> None:
+    """Behind a layer norm of zeros each feature's gradient goes as 1 / alpha, and their sum is nothing."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8, bias=False), nn.LayerNorm(8, eps=1e-20), nn.GELU(), nn.Linear(8, 3)).double()
+    x = points(4)
+    explainer = pyig.IntegratedGradients(model)
+    found = explainer.explain(x, target=1, **OPTIONS)
+    rises = (model(x) - model(0 * x))[:, 1].detach().numpy()
+    np.testing.assert_allclose(found.values - found.baseline_values, rises, rtol=1e-12)
+    assert not found.converged.any()
+    assert (found.relative_error > 0.1).all()
+    assert any("take another baseline" in note for note in found.meta["notes"])
+    elsewhere = explainer.explain(x, baselines=torch.full_like(x, 0.3) * points(4).flip(0), target=1, **OPTIONS)
+    assert elsewhere.converged.all()
+    assert not any("take another baseline" in note for note in elsewhere.meta["notes"])

@@ -232,7 +232,12 @@ def _steps(scheme: Any) -> int | None:
 
 
 def _advice(outcome: Outcome, options: Options) -> list[str]:
-    """Say where another method serves better."""
+    """Say where another method or baseline serves better."""
+    if outcome.monitor.steep:
+        return [
+            f"the gradient grows without end towards the baseline (of {outcome.monitor.steep} results), as behind a "
+            "normalisation of zeros: what lies there is no part of the attributions; take another baseline"
+        ]
     if not isinstance(outcome.scheme, Expected) or options.contrast is not None or not outcome.blocks:
         return []
     if not outcome.probe.smooth_head(None)[1] or all(block.converged.all() for block in outcome.blocks):

@@ -50,6 +50,7 @@ class Monitor:
         self.calls = 0
         self.rows: list[int] = []
         self.open_rows: tuple[int, int] | None = None
+        self.steep = 0
         self._offered = 0
         self._room = 0
         self.stopped = False
@@ -87,6 +88,10 @@ class Monitor:
         """Note how many gradient rows a block kept at a time, and how many it was allowed to."""
         before = self.open_rows or (0, 0)
         self.open_rows = max(rows, before[0]), max(most, before[1])
+
+    def unseen(self, results: int) -> None:
+        """Count results whose gradient grows so steeply towards the baseline that much of it lies before all nodes."""
+        self.steep += results
 
     def close(self) -> None:
         """Take the bar down."""
