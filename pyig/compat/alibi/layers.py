@@ -29,7 +29,7 @@ def state(model: Any, layer: Any) -> Any:
         return LayerState.CALLABLE.value
     if isinstance(layer, str):
         return layer
-    found = location(model, layer)
+    found = location(model, resolve(model, layer))
     if found is None:
         return LayerState.NON_SERIALIZABLE.value
     return found[0] if len(found) == 1 else found
