@@ -193,8 +193,8 @@ def test_samples_have_draws_of_their_own() -> None:
     np.testing.assert_allclose(first.attributions[0], found.attributions[0])
 
 
-@pytest.mark.parametrize(("baselines", "n"), [(1, 50), (9, 54), (30, 60), (80, 160)])
-def test_by_default_there_are_two_for_each_baseline_and_at_least_fifty(baselines: int, n: int) -> None:
+@pytest.mark.parametrize(("baselines", "n"), [(1, 50), (9, 54), (30, 120), (80, 320)])
+def test_by_default_there_are_four_for_each_baseline_and_at_least_fifty(baselines: int, n: int) -> None:
     found = expected(frameworks.explainer("torch", TANH), TANH.x, np.random.default_rng(0).normal(size=(baselines, D)))
     assert found.n_evals.tolist() == [n] * len(TANH.x)
     assert found.meta["n_steps"] == n

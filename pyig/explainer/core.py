@@ -115,7 +115,7 @@ class IntegratedGradients:
             probabilities, or with five gradients for each baseline and more, ``"auto"`` does better.
             A `pyig.quadrature.Rule` is taken as it is.
         n_steps : int, default 50
-            Gradients per path of a fixed rule. Of ``"expected"``: gradients per sample, spread over all baselines (two
+            Gradients per path of a fixed rule. Of ``"expected"``: gradients per sample, spread over all baselines (four
             for each and at least 50, where none is given); fewer than there are baselines use a part of them.
         rtol : float, default 0.01
             A sample counts as converged when its estimated L1 error is below ``rtol`` times its L1 norm; without a
