@@ -191,6 +191,14 @@ def test_stopping() -> None:
     assert np.isnan(found.attributions[~found.converged]).all() or (found.attributions[~found.converged] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_explained(dtype: torch.dtype) -> None:
+    model, x = net(5, 8, 6, 3).to(dtype), points().to(dtype)
+    found = pyig.IntegratedGradients(model).explain(x, target=1, progress=False)
+    wanted = pyig.IntegratedGradients(model.double()).explain(x.double(), target=1, progress=False)
+    assert apart(found.attributions, wanted.attributions) < 0.05
+
+
 def test_float32_stays_float32() -> None:
     explainer = pyig.IntegratedGradients(net(5, 8, 6, 3).float())
     found = explainer.explain(points().float(), target=1, progress=False)

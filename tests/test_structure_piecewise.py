@@ -19,7 +19,8 @@ from pyig.backends.torch import TorchBackend
 from pyig.heads import CustomHead, TargetHead
 from pyig.structure.piecewise import Breakpoints, averages, crossings, takeovers
 from pyig.structure.refusal import Refusal
-from pyig.structure.torch_piecewise import Exact, Head, Piecewise, find_piecewise
+from pyig.structure.regions import Exact, Head
+from pyig.structure.torch_piecewise import Piecewise, find_piecewise
 from pyig.structure.torch_record import record
 from pyig.structure.torch_recording import Recording
 

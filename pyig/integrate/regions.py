@@ -19,7 +19,7 @@ _CHUNK = 256  # paths between two reports of progress
 
 
 class Exact(Protocol):
-    """The integrals of the paths that have few regions; see `pyig.structure.torch_piecewise.Exact`."""
+    """The integrals of the paths that have few regions; see `pyig.structure.regions.Exact`."""
 
     samples: Ints
     attributions: list[Tensor]

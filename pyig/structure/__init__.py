@@ -26,7 +26,10 @@ CLOSED_FORMS = Registry(
         "tensorflow": "pyig.structure.keras_closed_form:closed_form",
     },
 )
-PIECEWISE = Registry("linear regions", {"torch": "pyig.structure.torch_regions:piecewise"})
+PIECEWISE = Registry(
+    "linear regions",
+    {"torch": "pyig.structure.torch_regions:piecewise", "tensorflow": "pyig.structure.keras_regions:piecewise"},
+)
 
 
 def closed_form(

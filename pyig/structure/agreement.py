@@ -18,6 +18,7 @@ _HALF = 5e-2
 NOT_AFFINE = "the part taken as affine is not: its value between two points is not between its values"
 SHARE = 0.375  # not one half: there the three rows have the last as their mean, which hides rows that mix
 OR_MIXED = "or the rows of a batch depend on each other"
+OTHER_LAYERS = f"its layers, called one by one, give other values than the model, {OR_MIXED}"
 OTHER_VALUES = f"the model behind the cut gives other values than the model, {OR_MIXED}"
 
 

@@ -13,17 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 from pyig.contracts import Forward
-from pyig.structure.agreement import OR_MIXED
+from pyig.structure.agreement import OTHER_LAYERS
 from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_curves
 from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients
 from pyig.structure.keras_program import Program
-from pyig.structure.keras_record import Recording, record
+from pyig.structure.keras_record import Recording, record, unchanged
 from pyig.structure.keras_secant import mean_slope
-from pyig.structure.keras_steps import Step, is_graph, unfold
 from pyig.structure.keras_tools import describe, inside, mask_of, repeated, with_mask
 from pyig.structure.refusal import Refusal
-
-_OTHER_VALUES = f"its layers, called one by one, give other values than the model, {OR_MIXED}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,12 +106,7 @@ class ClosedForm:
 
     def unchanged(self, model: Any) -> bool:
         """Walk the graph again: the same layers with the same calls have the same form, whatever their weights are."""
-        numbers = (*self.recording.points, *self.recording.fixed)
-        if not is_graph(model):
-            return False
-        again = unfold(model, [number in self.recording.points for number in range(len(numbers))], everywhere=True)
-        steps = Program(again.steps, numbers, [self.recording.output]).steps
-        return [_kind(step) for step in steps] == [_kind(step) for step in self.recording.steps]
+        return unchanged(self.recording, model)
 
     def agrees(self, forward: Forward, ends: Ends, points: Sequence[Any], fixed: Sequence[Any] = ()) -> bool:
         """Compare the first output at the inputs with the model's: enough for the same layers."""
@@ -133,7 +125,7 @@ class ClosedForm:
         row, kept = [leaf[-1:] for leaf in rows], [leaf[-1:] for leaf in held]
         again, found, _ = gradients(self._plain, row, kept, along[-1:])
         if not close(again, outputs[-1:]):
-            return Refusal(_OTHER_VALUES)
+            return Refusal(OTHER_LAYERS)
         reason = gradient_gap(expected, found)
         if reason is not None:
             return Refusal(reason)
@@ -216,10 +208,6 @@ def _moves(recording: Recording) -> Iterator[Move]:
         reads = tuple(number for number in step.inputs if number in recording.moving)
         if reads:
             yield Move(reads, step.outputs, step.linear, step.curve is not None)
-
-
-def _kind(step: Step) -> tuple[Any, ...]:
-    return id(step.layer), step.inputs, step.outputs, step.linear, step.curve is not None
 
 
 @dataclass(frozen=True)

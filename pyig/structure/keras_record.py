@@ -126,6 +126,20 @@ def record(
         return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")
 
 
+def unchanged(recording: Recording, model: Any) -> bool:
+    """Tell whether a walk ``everywhere`` finds the calls of the recording again, of the same layers in the same way."""
+    numbers = (*recording.points, *recording.fixed)
+    if not is_graph(model):
+        return False
+    again = unfold(model, [number in recording.points for number in range(len(numbers))], everywhere=True)
+    steps = Program(again.steps, numbers, [recording.output]).steps
+    return [_kind(step) for step in steps] == [_kind(step) for step in recording.steps]
+
+
+def _kind(step: Step) -> tuple[Any, ...]:
+    return id(step.layer), step.inputs, step.outputs, step.linear, step.curve is not None, step.kinks
+
+
 def _order(model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[Any]) -> list[int]:
     """Return, for each input of the model, which of the points and fixed tensors it is."""
     given = [*points, *fixed]

@@ -11,8 +11,10 @@ from typing import Any
 
 from pyig.structure.keras_curves import activation_curve, curve_of
 from pyig.structure.keras_graph import Call, calls_of
+from pyig.structure.keras_kinks import Winners, activation_kinks, kinks_of, winners_of
 from pyig.structure.keras_rules import is_affine, linear_part, with_operation
 from pyig.structure.keras_tools import mask_of, nest, with_mask
+from pyig.structure.regions import Kinks
 
 Run = Callable[[Sequence[Any]], list[Any]]
 
@@ -33,6 +35,12 @@ class Step:
         Whether they are affine in those of its inputs that depend on them.
     curve : callable, optional
         The call in any dtype, where each entry of the output depends on the same entry of the inputs alone.
+    bare : callable, optional
+        The call in any dtype, of a layer without weights.
+    kinks : tuple of float, optional
+        Where it changes its slope, if it is a piecewise-linear function of single entries.
+    winners : callable, optional
+        What tells which entries a maximum takes.
     """
 
     layer: Any
@@ -42,6 +50,9 @@ class Step:
     run: Run
     linear: bool = False
     curve: Run | None = None
+    bare: Run | None = None
+    kinks: Kinks | None = None
+    winners: Winners | None = None
 
 
 @dataclass(frozen=True)
@@ -130,13 +141,17 @@ class _Unfolding:
         affine = linear and self._affine.issuperset(on_path)
         cut = (affine or layer is self._mark or (self._everywhere and linear)) and linear_part(layer) is not None
         made = tuple(range(self._count, self._count + len(call.outputs)))
-        curve = None if cut else curve_of(call, moving)
-        self._add(Step(layer, tuple(inputs), made, affine, _linear(call) if cut else call, linear, curve))
         self.calls.append((layer, made))
         if not cut:
+            curve, bare = curve_of(call, moving), None if getattr(layer, "weights", ()) else call.bare
+            kinks, winners = kinks_of(call, moving), winners_of(call)
+            self._add(Step(layer, tuple(inputs), made, affine, call, linear, curve, bare, kinks, winners))
             return made
-        bent, curve = (self._count,), activation_curve(layer) if linear else None
-        self._add(Step(None, made, bent, False, _activation(layer), curve=curve))
+        self._add(Step(layer, tuple(inputs), made, affine, _linear(call), linear))
+        bent, curve, kinks = (self._count,), None, None
+        if linear:
+            curve, kinks = activation_curve(layer), activation_kinks(layer)
+        self._add(Step(None, made, bent, False, _activation(layer), curve=curve, kinks=kinks))
         return bent
 
     def _add(self, step: Step) -> None:
