@@ -37,7 +37,7 @@ def test_a_text_in_a_cell(reading: InteractiveShell) -> None:
     found = reading.user_ns["found"]
     assert shown is found
     assert found.texts == ("not <b>bad</b>",)
-    assert found.total() == pytest.approx(found.values[0] - found.baseline_values[0], abs=1e-3)
+    assert found.total() == pytest.approx(found.values[0] - found.baseline_values[0], abs=1e-2)
     assert "&lt;b&gt;bad" in found._repr_mimebundle_()["text/html"]
 
 
