@@ -351,7 +351,7 @@ def test_generations_that_cannot_be(given: dict[str, Any], error: type[Exception
 def test_what_the_document_promises_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     document = (Path(__file__).parents[1] / "docs" / "text.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {
         "model": text_models.classifier(),
