@@ -358,12 +358,12 @@ def test_the_model_stays_as_it_was() -> None:
 
 
 def test_a_known_form_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyig.structure import keras_closed_form
+    from pyig.structure import keras_record
 
     model, x = built(mlp)
     explainer = pyig.IntegratedGradients(model)
     first, found = explainer.explain(x, target=1), []
-    monkeypatch.setattr(keras_closed_form, "record", lambda *given, **options: found.append(given))
+    monkeypatch.setattr(keras_record, "record", lambda *given, **options: found.append(given))
     second = explainer.explain(x, target=1)
     assert not found
     np.testing.assert_array_equal(first.attributions, second.attributions)

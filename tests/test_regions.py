@@ -181,6 +181,27 @@ def test_a_network_that_has_changed_is_looked_at_again() -> None:
     assert explainer.explain(points(), target=1, progress=False).meta["method"] == "adaptive"
 
 
+@pytest.mark.parametrize(
+    ("sizes", "activation", "method"),
+    [((5, 8, 6, 3), nn.ReLU, "exact"), ((400, 64, 8, 3), nn.Tanh, "nested"), ((5, 40, 40, 3), nn.ReLU, "adaptive")],
+)
+def test_the_first_call_records_once(
+    sizes: tuple[int, ...], activation: type[nn.Module], method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyig.structure import torch_record
+
+    record, calls = torch_record.record, []
+    monkeypatch.setattr(torch_record, "record", lambda *given: calls.append(given) or record(*given))
+    model, x = net(*sizes, activation=activation), 3 * points(12, sizes[0])
+    explainer = pyig.IntegratedGradients(model)
+    assert explainer.explain(x, target=1, progress=False).meta["method"] == method
+    assert len(calls) == 1  # for the closed form, the regions and the affine prefix
+    explainer.explain(x, target=1, progress=False)
+    assert len(calls) == 1
+    pyig.IntegratedGradients(model).explain(x, target=1, progress=False)
+    assert len(calls) == 2
+
+
 def test_stopping() -> None:
     asked: list[int] = []
     found = pyig.IntegratedGradients(net(5, 8, 6, 3)).explain(

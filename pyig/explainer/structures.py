@@ -66,6 +66,7 @@ class Structures:
     samples: int
     notes: list[str] = field(default_factory=list)
     _found: dict[str, Any] = field(default_factory=dict)  # in this call
+    _kept: dict[str, Any] = field(default_factory=dict)  # a recording of the model, for all searches of this call
 
     def early(self) -> Early | None:
         """Return the closed form that an earlier call has found: F at the ends is then known from it."""
@@ -98,7 +99,7 @@ class Structures:
         refusal = self._no_form()
         if refusal is not None:
             return refusal
-        return self._remembered(_FORM, partial(closed_form, self.backend, self.model))
+        return self._remembered(_FORM, partial(closed_form, self.backend, self.model, kept=self._kept))
 
     def _no_form(self) -> Refusal | None:
         if self.options.value not in (None, "output"):
@@ -137,7 +138,7 @@ class Structures:
 
     def _counted(self, most: int, forward: Any, stop: Any, start: Any, fixed: Any, known: Any) -> Any:
         """Find the regions, if at least half of some samples have few of them; to count them takes forwards alone."""
-        form = piecewise_linear(self.backend, self.model, forward, stop, start, fixed, known)
+        form = piecewise_linear(self.backend, self.model, forward, stop, start, fixed, known, self._kept)
         if isinstance(form, Refusal) or self.options.method == "exact":
             return form
         _, *ends = self._few(_TRIED)
@@ -170,7 +171,7 @@ class Structures:
         evaluations = paths * max(0, expected - _ENDS)
         found = self._remembered(
             f"prefix {explicit if explicit is None or isinstance(explicit, str) else id(explicit)}",
-            partial(find_prefix, self.backend, self.model, evaluations=evaluations, explicit=explicit),
+            partial(find_prefix, self.backend, self.model, evaluations=evaluations, explicit=explicit, kept=self._kept),
         )
         if found and isinstance(scheme, Adaptive) and explicit is None and found.share < _NEARLY_ALL:
             return Refusal("the part behind it is too large a part of the model for more evaluations of it")

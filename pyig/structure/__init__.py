@@ -5,7 +5,7 @@ Behind a cut, what comes before the layer runs once per sample, what comes after
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from pyig.contracts import Backend, Forward, Prefix, Split, Tensor
@@ -13,6 +13,7 @@ from pyig.errors import InputTypeError
 from pyig.registry import Registry
 from pyig.structure.refusal import Refusal
 
+Kept = MutableMapping[str, Any]
 SPLITS = Registry("structure", {"torch": "pyig.structure.torch:split", "keras": "pyig.structure.keras:split"})
 TAPS = Registry("tap", {"torch": "pyig.structure.torch_tap:TorchTap"})
 PREFIXES = Registry(
@@ -40,6 +41,7 @@ def closed_form(
     starts: Sequence[Tensor],
     fixed: Sequence[Tensor],
     known: Any = None,
+    kept: Kept | None = None,
 ) -> Any:
     """Find the closed form of the integral, checked against the model itself; a `Refusal` says why there is none.
 
@@ -49,8 +51,10 @@ def closed_form(
         Ends of a few paths, and what does not move.
     known : object, optional
         What an earlier call found: it is compared with the model again before it is used.
+    kept : dict, optional
+        Of one call, with one model and one path: a recording that one search makes there serves the next.
     """
-    return _asked("closed forms", CLOSED_FORMS, backend, model, forward, points, starts, fixed, known)
+    return _asked("closed forms", CLOSED_FORMS, backend, model, forward, points, starts, fixed, known, kept)
 
 
 def piecewise_linear(
@@ -61,12 +65,13 @@ def piecewise_linear(
     starts: Sequence[Tensor],
     fixed: Sequence[Tensor],
     known: Any = None,
+    kept: Kept | None = None,
 ) -> Any:
     """Find the linear regions of a small model with kinks, checked against the model itself, or return a `Refusal`.
 
     Parameters are those of `closed_form`.
     """
-    return _asked("linear regions", PIECEWISE, backend, model, forward, points, starts, fixed, known)
+    return _asked("linear regions", PIECEWISE, backend, model, forward, points, starts, fixed, known, kept)
 
 
 def find_prefix(
@@ -79,6 +84,7 @@ def find_prefix(
     evaluations: float,
     explicit: Any = None,
     known: Any = None,
+    kept: Kept | None = None,
 ) -> Prefix | Refusal:
     """Find the affine prefix of the model, checked against the model itself; a `Refusal` says why there is none.
 
@@ -95,6 +101,8 @@ def find_prefix(
         is affine, and that it pays; the first is checked all the same.
     known : Prefix, optional
         What an earlier call with the same `explicit` found: it is compared with the model again before it is used.
+    kept : dict, optional
+        As for `closed_form`.
 
     Returns
     -------
@@ -106,7 +114,7 @@ def find_prefix(
     InputError, InputTypeError
         `explicit` names no layer of the model.
     """
-    given = (backend, model, forward, points, starts, fixed, evaluations, explicit, known)
+    given = (backend, model, forward, points, starts, fixed, evaluations, explicit, known, kept)
     found: Prefix | Refusal = _asked("affine prefixes", PREFIXES, backend, *given)
     return found
 

@@ -5,7 +5,7 @@ The model is a graph of layer calls, which are made here one by one with the use
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from pyig.structure.agreement import OTHER_LAYERS
 from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_curves
 from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients
 from pyig.structure.keras_program import Program
-from pyig.structure.keras_record import Recording, record, unchanged
+from pyig.structure.keras_record import Recording, recorded, unchanged
 from pyig.structure.keras_secant import mean_slope
 from pyig.structure.keras_tools import describe, inside, mask_of, repeated, with_mask
 from pyig.structure.refusal import Refusal
@@ -143,13 +143,14 @@ def closed_form(
     starts: Sequence[Any],
     fixed: Sequence[Any],
     known: ClosedForm | None = None,
+    kept: MutableMapping[str, Any] | None = None,
 ) -> ClosedForm | Refusal:
     """Walk the model's graph, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
     if known is not None and _still_agrees(known, model, forward, points, starts, fixed):
         return known
     if len(inside(model)) > MOST_LAYERS:
         return TOO_DEEP
-    recording = record(model, forward, points, fixed, everywhere=True)
+    recording = recorded(kept, model, forward, points, fixed)
     if isinstance(recording, Refusal):
         return recording
     found = find_closed_form(recording)

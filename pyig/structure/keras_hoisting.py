@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from pyig.contracts import Backend, Forward
@@ -24,8 +24,10 @@ def hoisting(
     evaluations: float,
     explicit: Any = None,
     known: Prefix | None = None,
+    kept: MutableMapping[str, Any] | None = None,
 ) -> Prefix | Refusal:
     """Walk the model's graph, find its affine prefix, and compare it; see `pyig.structure.find_prefix`."""
+    del kept  # the recordings of the other searches cut every layer from its activation
     layer = None if explicit is None else find_layer(model, explicit)
     if layer is None and not (search_pays(evaluations) if known is None else known.pays(evaluations)):
         return DOES_NOT_PAY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +124,17 @@ def record(
         return Refusal(str(reason))
     except Exception as error:  # Keras shows its graph in parts that may change; the model itself has its own errors
         return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")
+
+
+def recorded(
+    kept: MutableMapping[str, Any] | None, model: Any, forward: Forward, points: Sequence[Any], fixed: Sequence[Any]
+) -> Recording | Refusal:
+    """Return a recording ``everywhere``; kept for the other searches of one call, which are given the same."""
+    kept = {} if kept is None else kept
+    if "recording" not in kept:
+        kept["recording"] = record(model, forward, points, fixed, everywhere=True)
+    found: Recording | Refusal = kept["recording"]
+    return found
 
 
 def unchanged(recording: Recording, model: Any) -> bool:

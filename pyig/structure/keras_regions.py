@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from pyig.contracts import Forward
 from pyig.structure.curves import MOST_LAYERS
 from pyig.structure.keras_piecewise import Piecewise, find_piecewise
-from pyig.structure.keras_record import Recording, record, unchanged
+from pyig.structure.keras_record import Recording, recorded, unchanged
 from pyig.structure.keras_tools import inside
 from pyig.structure.refusal import Refusal
 
@@ -20,6 +20,7 @@ def piecewise(
     starts: Sequence[Any],
     fixed: Sequence[Any],
     known: Piecewise | None = None,
+    kept: MutableMapping[str, Any] | None = None,
 ) -> Piecewise | Refusal:
     """Walk the model's graph, find its kinks, and compare it; see `pyig.structure.piecewise_linear`."""
     try:
@@ -29,7 +30,7 @@ def piecewise(
         known = None
     if len(inside(model)) > MOST_LAYERS:
         return Refusal("the model has too many layers to count its linear regions")
-    recording = record(model, forward, points, fixed, everywhere=True)
+    recording = recorded(kept, model, forward, points, fixed)
     if not isinstance(recording, Recording):
         return recording
     found = find_piecewise(recording)

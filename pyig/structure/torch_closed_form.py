@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -12,7 +13,7 @@ from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_
 from pyig.structure.refusal import Refusal
 from pyig.structure.torch_check import close, disagreement
 from pyig.structure.torch_program import Hook, Program
-from pyig.structure.torch_record import record
+from pyig.structure.torch_record import recorded
 from pyig.structure.torch_recording import Recording
 from pyig.structure.torch_rules import is_affine, is_entrywise
 from pyig.structure.torch_secant import mean_slope
@@ -139,6 +140,7 @@ def closed_form(
     starts: Sequence[torch.Tensor],
     fixed: Sequence[torch.Tensor],
     known: ClosedForm | None = None,
+    kept: MutableMapping[str, Any] | None = None,
 ) -> ClosedForm | Refusal:
     """Record the model, find its closed form, and compare it with the model; see `pyig.structure.closed_form`."""
     if known is not None:
@@ -148,7 +150,7 @@ def closed_form(
             return replace(known, signature=signature(model))
     if len(layers_in(model)) > MOST_LAYERS:
         return TOO_DEEP
-    recording = record(model, forward, points, starts, fixed)
+    recording = recorded(kept, model, forward, points, starts, fixed)
     if isinstance(recording, Refusal):
         return recording
     found = find_closed_form(recording)

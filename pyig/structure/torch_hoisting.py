@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from pyig.structure.affine import LEAST_SHARE, search_pays
 from pyig.structure.refusal import DOES_NOT_PAY, NEVER_PAYS, Refusal
 from pyig.structure.torch import find_layer
 from pyig.structure.torch_prefix import Prefix, explicit_prefix, find_prefix
-from pyig.structure.torch_record import record
+from pyig.structure.torch_record import record, recorded
 from pyig.structure.torch_signature import layers_in
 
 _FEW_LAYERS = 16  # they are soon recorded; of more, the first seldom holds enough of the work to record them all
@@ -30,6 +30,7 @@ def hoisting(
     evaluations: float,
     explicit: Any = None,
     known: Prefix | None = None,
+    kept: MutableMapping[str, Any] | None = None,
 ) -> Prefix | Refusal:
     """Record the model, find its affine prefix, and compare it with the model; see `pyig.structure.find_prefix`."""
     if explicit is not None and hasattr(model, "compute_output_shape"):
@@ -41,7 +42,10 @@ def hoisting(
         return known
     if mark is None and _is_deep(model):
         return Refusal("the model is deep, and its first layer a small part of it")
-    recording = record(model, forward, points, starts, fixed, mark=mark)
+    if mark is None:
+        recording = recorded(kept, model, forward, points, starts, fixed)
+    else:
+        recording = record(model, forward, points, starts, fixed, mark=mark)
     if isinstance(recording, Refusal):
         return recording
     found = find_prefix(recording) if mark is None else explicit_prefix(recording)

@@ -12,7 +12,7 @@ custom autograd functions, hooks on gradients), parts without gradients, tensors
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,6 +74,22 @@ def record(
         return merge(*runs)
     except Exception as error:  # tensors of transforms that have ended cannot be looked at any more
         return Refusal(f"the model's operations cannot be compared ({type(error).__name__}: {error})")
+
+
+def recorded(
+    kept: MutableMapping[str, Any] | None,
+    model: Any,
+    forward: Forward,
+    points: Sequence[torch.Tensor],
+    starts: Sequence[torch.Tensor],
+    fixed: Sequence[torch.Tensor],
+) -> Recording | Refusal:
+    """Return what `record` does; kept for the other searches of one call, which are given the same."""
+    kept = {} if kept is None else kept
+    if "recording" not in kept:
+        kept["recording"] = record(model, forward, points, starts, fixed)
+    found: Recording | Refusal = kept["recording"]
+    return found
 
 
 def _unfit(model: Any) -> str | None:
