@@ -76,6 +76,26 @@ def table() -> tuple[Any, Steps]:
     return shown(pyig.IntegratedGradients(model), x, words, baselines=mean, feature_names=test.names), steps
 
 
+def lines() -> tuple[Any, Steps]:
+    """How the features of a probability build up on a path that is saturated in its second half."""
+    from pyig.demos import choose_trainer
+    from pyig.demos import table as demo
+
+    train, test = demo.read()
+    model = choose_trainer("torch").risk(train.x, train.y, seed=0)
+    x = test.x[[int(model(torch.tensor(test.x)).argmax())]] * 2.5  # far beyond what it has seen
+
+    def steps(page: Any, bridge: Bridge) -> None:
+        opened(page, bridge)
+        bridge.pump()
+        page.get_by_label("along the path, a").fill("0.2")
+        page.evaluate("document.querySelector('.main').style.display = 'none'; document.activeElement.blur()")
+
+    words = {"model": "net", "input": "patient"}
+    options = {"value": "probability", "rtol": 1e-3, "feature_names": test.names}
+    return shown(pyig.IntegratedGradients(model), x, words, output_kind="logits", **options), steps
+
+
 def compare() -> tuple[Any, Steps]:
     """The two states of the table side by side."""
     widget, edit = table()
@@ -126,7 +146,7 @@ def opened(page: Any, bridge: Bridge) -> None:
     page.locator("summary", has_text="convergence").click()
 
 
-VIEWS = {"photo": photo, "table": table, "compare": compare, "text": text, "series": series}
+VIEWS = {"photo": photo, "table": table, "lines": lines, "compare": compare, "text": text, "series": series}
 
 
 def take(browser: Any, name: str) -> None:

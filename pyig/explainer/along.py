@@ -93,7 +93,11 @@ def nodes_of(explanation: Explanation, i: int, k: int, nodes: int | None) -> Flo
         raise InputError(f"expected nodes= as a whole number; got {nodes!r}")
     if nodes is not None and not LEAST <= nodes <= MOST:
         raise InputError(f"expected nodes= between {LEAST} and {MOST}; got {nodes}")
+    edges = regions_of(explanation, i, k)
     path = explanation.path(i, k)
+    if edges is not None and (nodes is None or nodes >= len(edges) - 1):
+        own: Floats = path.alphas[~np.isnan(path.slopes)]
+        return own
     near = np.isnan(path.slopes) & (np.minimum(_gap(path.alphas), _gap(path.alphas[::-1])[::-1]) < _NEAR)
     known: Floats = np.unique(path.alphas[~near])
     alone = int(explanation.meta.get("n_baselines") or 1) == 1 and not explanation.meta.get("noise")
@@ -112,6 +116,18 @@ def target_of(explanation: Explanation, i: int, k: int) -> Any:
     if explanation.targets is None:
         return None
     return _Flat("same", explanation.targets.reshape(len(explanation), -1)[i, k : k + 1])
+
+
+def regions_of(explanation: Explanation, i: int, k: int) -> Floats | None:
+    """Return where the linear regions of a path begin and end, where it was integrated over these; one node in each."""
+    path = explanation.path(i, k)
+    own = ~np.isnan(path.slopes)
+    edges = np.append(0.0, np.cumsum(path.weights[own]))
+    if explanation.meta.get("method") != "exact" or len(edges) < 2 or abs(edges[-1] - 1) > 1e-6:
+        return None
+    edges[-1] = 1.0
+    inside = (edges[:-1] <= path.alphas[own]) & (path.alphas[own] <= edges[1:]) & (np.diff(edges) > 0)
+    return edges if inside.all() else None
 
 
 def _gap(alphas: Floats) -> Floats:
@@ -188,7 +204,11 @@ def _lines(
     if not len(used) or np.count_nonzero(there[used[0]]) < min(LEAST, len(alphas)):
         raise PyigError("stopped before the path was known at a few nodes; there is nothing to draw")
     seen = there[used[0]]
-    paths = [_path(alphas[seen], heads[p, seen], slopes[p, seen], kept.log_odds) for p in used]
+    edges = regions_of(explanation, i, k)
+    if edges is not None and len(edges) == len(alphas) + 1 and seen.all() and len(used) == 1:
+        paths = [_regions(edges, alphas, heads[0], slopes[0], kept.log_odds)]
+    else:
+        paths = [_path(alphas[seen], heads[p, seen], slopes[p, seen], kept.log_odds) for p in used]
     nodes = paths[0].alphas
     values, shares, steps, halves = (
         np.mean(parts, axis=0) for parts in zip(*(path[1:] for path in paths), strict=True)
@@ -239,6 +259,17 @@ def _path(alphas: Floats, heads: Floats, slopes: Floats, log_odds: bool) -> _Pat
     steps = running(alphas, slopes, heads, steep)
     halves = running(alphas[half], slopes[half], heads[half], steep[half]).sum(axis=0)
     return _Path(alphas, sigmoid(heads), sigmoid_slope(heads)[:, None] * slopes, steps, halves)
+
+
+def _regions(edges: Floats, alphas: Floats, heads: Floats, slopes: Floats, log_odds: bool) -> _Path:
+    """Return a path of linear regions at their edges, summed up as the explanation was: one gradient tells a region."""
+    steep = slopes.sum(axis=1)
+    starts, last = heads + (edges[:-1] - alphas) * steep, heads[-1] + (1.0 - alphas[-1]) * steep[-1]
+    values, shares = np.append(starts, last), slopes
+    if log_odds:
+        values, shares = sigmoid(values), sigmoid_slope(heads)[:, None] * slopes
+    steps = shares * np.diff(edges)[:, None]
+    return _Path(edges, values, np.concatenate([shares, shares[-1:]]), steps, steps.sum(axis=0))
 
 
 def _closed(alphas: Floats, steps: Floats, residual: Floats, phi: Floats) -> Floats:
