@@ -12,6 +12,7 @@ import torch
 from captum import metrics
 from captum.attr import visualization as pictures
 from captum_cases import CASES, B, Case, X, agree, draw, smooth, untouched
+from test_compat_captum_behaviour import REFUSED
 
 import pyig
 import pyig.compat.captum as face
@@ -132,6 +133,19 @@ def test_rules_agree(rule: str, steps: int) -> None:
         module.IntegratedGradients(smooth()).attribute(X, B, 1, n_steps=steps, method=rule) for module in (face, captum)
     ]
     agree(*found, atol=1e-6)
+
+
+OURS_ALONE = ({"target": 1, "n_steps": "many"}, {"target": 1, "internal_batch_size": 0})  # a TypeError, and no error
+
+
+@pytest.mark.parametrize("options", [options for options, *_ in REFUSED if options not in OURS_ALONE])
+def test_what_catches_captums_error_catches_ours(options: dict[str, Any]) -> None:
+    caught = []
+    for module in (face, captum):
+        with pytest.raises((AssertionError, IndexError)) as error:
+            module.IntegratedGradients(smooth()).attribute(X, **options)
+        caught.append(error.value)
+    assert isinstance(caught[0], type(caught[1]))
 
 
 @pytest.mark.parametrize("size", [1, 3, 10, 1000])

@@ -23,7 +23,9 @@ def test_layer_paths_agree(name: str, to_inputs: bool, method: str) -> None:
     model = make()
     quirks = {"quirks": "captum"} if method == "LayerConductance" else {}
     for rule in ("gausslegendre", "riemann_right"):
-        options = {"n_steps": 20, "method": rule, "attribute_to_layer_input": to_inputs}
+        options: dict[str, Any] = {"n_steps": 20, "method": rule, "attribute_to_layer_input": to_inputs}
+        if method == "LayerConductance":
+            options["return_convergence_delta"] = True
         ours = getattr(face, method)(model, layer(model), **quirks).attribute(x, start, 1, **options)
         agree(ours, getattr(captum, method)(model, layer(model)).attribute(x, start, 1, **options))
 

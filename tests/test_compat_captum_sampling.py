@@ -323,3 +323,5 @@ def test_what_gradient_shap_refuses() -> None:
     for baselines, said in ((0, "tensor of baselines"), (BASES[:, :2], "of shape"), ((BASES, BASES), "for 1 inputs")):
         with pytest.raises(AssertionError, match=said):
             shap.attribute(X, baselines, target=1)
+    with pytest.raises(AssertionError, match="expected n_samples= as a whole number of at least 1; got 0"):
+        shap.attribute(X, BASES, 0, target=1)

@@ -72,11 +72,15 @@ class Draws:
         None draws one number from torch's global generator, so that `torch.manual_seed` repeats it.
     captum : bool
         Draw what Captum draws, from the same global generators.
+    name : str
+        What `count` is called.
     """
 
-    def __init__(self, call: Call, count: Any, most: Any, stdevs: Any, rng: Any, captum: bool) -> None:
+    def __init__(
+        self, call: Call, count: Any, most: Any, stdevs: Any, rng: Any, captum: bool, name: str = "nt_samples"
+    ) -> None:
         self.call, self.captum = call, captum
-        self.count = _whole("nt_samples", count)
+        self.count = _whole(f"{name}=", count)
         self._inputs = read_inputs(TorchBackend(call.model), call.x, None)
         lone = self._inputs.spec.kind == "leaf"
         if lone and isinstance(stdevs, (tuple, list)) and len(stdevs) == 1:
@@ -87,7 +91,9 @@ class Draws:
         self.mixed = call.mixes_rows()
         if self.mixed:  # a draw of all rows is one sample, and is explained by itself
             most = 1
-        self._most = min(self.count, (self.count if captum else fits) if most is None else _whole("batch size", most))
+        self._most = min(
+            self.count, (self.count if captum else fits) if most is None else _whole("nt_samples_batch_size=", most)
+        )
         if captum and rng is not None:
             raise InputError('expected no rng= with quirks="captum": its draws come from the global generators')
         self.seed = () if captum else entropy(_generator(rng))

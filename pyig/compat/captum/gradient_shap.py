@@ -48,7 +48,7 @@ class _Shap(GradientAttribution):
         call = read_call(self.forward_func, inputs, None, target, additional, self.output)
         if with_delta or self.layer is not None:
             call.refuse_mixed_rows("attributions of a layer" if self.layer is not None else "a delta of every draw")
-        draws = Draws(call, n_samples, None, stdevs, rng, self._quirks is not None)
+        draws = Draws(call, n_samples, None, stdevs, rng, self._quirks is not None, "n_samples")
         sets = _distribution(baselines, inputs, call)
         tally = Tally("smoothgrad", call.samples)
         for chunk in draws.chunks():
