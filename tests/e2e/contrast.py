@@ -11,7 +11,10 @@ CONTRAST = """w => {
   for (const e of w.querySelectorAll("*")) {
     if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
     if (!e.offsetParent || e.closest(".away")) continue;
-    const under = ground(e), raw = parse(getComputedStyle(e).color), seen = raw.length > 3 ? raw[3] : 1;
+    let seen = 1;
+    for (let at = e; at; at = at.parentElement) seen *= Number(getComputedStyle(at).opacity);
+    const under = ground(e), raw = parse(getComputedStyle(e).color);
+    if (raw.length > 3) seen *= raw[3];
     const ink = raw.slice(0, 3).map((v, i) => v * seen + under[i] * (1 - seen)), a = light(ink), b = light(under);
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
     if (ratio < 4.5) out.push([e.className, e.textContent.slice(0, 30), ratio.toFixed(2)].join("|"));

@@ -18,6 +18,7 @@ from e2e.module import live
 from e2e.module import page as page
 from e2e.stub import Bridge
 from pyig.jupyter.widget import ExplanationWidget
+from pyig.views import show
 
 
 def text() -> Any:
@@ -68,6 +69,21 @@ def shade(colour: str) -> list[float]:
 def test_every_text_can_be_read(page: Any, name: str, dark: bool) -> None:
     opened(page, name, dark)
     assert page.locator(".pyig-widget").evaluate(CONTRAST) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["bars", "pictures", "text", "targets"])
+def test_every_text_of_a_report_can_be_read(page: Any, name: str, scheme: str) -> None:
+    """The static copy and the page of `to_html`, which have tints and a theme of their own."""
+    page.emulate_media(color_scheme=scheme)
+    e = VIEWS[name][0]()
+    page.set_content(e.to_html())
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert page.evaluate(f"({CONTRAST})(document.body)") == []
+    page.goto("about:blank")  # the policy of the page would hold for what replaces it
+    paper, ink = ("#111", "#e6e6e6") if scheme == "dark" else ("#fff", "#1d1d1f")  # of a notebook
+    page.set_content(f"<body style='background:{paper};color:{ink}'>{show(e, 'html')}</body>")
+    assert page.locator(".pyig").evaluate(CONTRAST) == []
 
 
 @pytest.mark.parametrize("palette", ["orange-blue", "red-blue", "purple-green", "viridis"])

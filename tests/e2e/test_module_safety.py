@@ -51,6 +51,23 @@ def test_files(page: Any, make: Any) -> None:
     assert "Content-Security-Policy" in html
 
 
+@pytest.mark.parametrize("make", [words, samples.sequence])
+def test_files_of_words_and_series(page: Any, make: Any) -> None:
+    import matplotlib.image
+
+    e = make()
+    bridge = shown(page, e)
+    drawing = saved(page, bridge, "svg").decode()
+    assert drawing.count("<svg") == 1
+    assert "<b>" not in drawing  # a token of `words`
+    assert drawing.count("<rect") >= 3
+    picture = matplotlib.image.imread(io.BytesIO(saved(page, bridge, "png")))
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 3
+    lines = saved(page, bridge, "csv").decode().strip().split("\r\n")
+    total = sum(float(line.rsplit(",", 1)[1]) for line in lines[1:])
+    np.testing.assert_allclose(total, e.attributions[0].sum(dtype=np.float64), rtol=1e-5)
+
+
 def test_formulas_are_defused_in_csv(page: Any) -> None:
     e = replace(samples.several_targets(), feature_names=["=1+1", '@x "y"', "c"])
     lines = saved(page, shown(page, e), "csv").decode().split("\r\n")
@@ -93,7 +110,7 @@ def test_names_stay_text(page: Any, evil: str) -> None:
         output_names=[evil, "y", "z"],
         meta={**samples.META, "model": evil, "notes": [evil]},
     )
-    text = replace(words(), inputs=np.array([[evil, "film", "x"], ["a", "b", "c"]]))
+    text = replace(words(), inputs=np.array([[evil, "film", "x"], ["a", "b", "c"]]), baselines=np.full((1, 3), evil))
     for one in (e, text):
         bridge = shown(page, one, pins={"A": (one, evil), "B": (one, evil)})
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")

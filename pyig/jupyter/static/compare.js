@@ -60,17 +60,28 @@ function tables(app, A, B, t) {
         : [h("td", { class: "num" }, figures[0][n]), bar(r.a), h("td", { class: "num" }, figures[1][n]), bar(r.b), h("td", { class: "num" }, changes[n])])))));
 }
 
+// Word above word, where both have it; or one line of what changed.
 function texts(app, A, B, t) {
-  const list = (side) => pieces(side.path.words[t].x, side.path.arrays[`${t}.phi`].data, app.ui.text.merge, app.ui.text.hide);
-  const a = list(A), b = list(B), most = largest(a.map((w) => w.phi), b.map((w) => w.phi));
-  const figures = [signed(a.map((w) => w.phi)), signed(b.map((w) => w.phi))], pairs = align(a.map((w) => w.text), b.map((w) => w.text));
-  const line = (words, k, side) => h("p", { class: "words aligned" }, pairs.map((pair) => {
-    const n = pair[k], other = pair[1 - k];
-    const span = n === null ? h("span", { class: "word missing", "aria-label": "not there" }, "·") : wordSpan(words[n], most, figures[k][n], app.ui.image.palette, app.ui.text.values);
-    if (n !== null && other === null) span.classList.add("new");
-    return [span, " "];
-  }), h("small", {}, ` F ${general(side.path.F)}`));
-  return h("div", {}, h("h4", {}, "A"), line(a, 0, A), h("h4", {}, "B"), line(b, 1, B));
+  const names = app.ui.image.palette, values = app.ui.text.values, list = (side) => pieces(side.path.words[t].x, side.path.arrays[`${t}.phi`].data, app.ui.text.merge, app.ui.text.hide);
+  const both = [list(A), list(B)], pairs = align(...both.map((words) => words.map((w) => w.text))), of = (pair, k) => (pair[k] === null ? null : both[k][pair[k]]);
+  const changes = pairs.map((pair) => (of(pair, 1)?.phi || 0) - (of(pair, 0)?.phi || 0)), most = largest(both[0].map((w) => w.phi), both[1].map((w) => w.phi), changes);
+  const figures = both.map((words) => signed(words.map((w) => w.phi))), moved = signed(changes), said = (pair, k) => (pair[k] === null ? "not there" : figures[k][pair[k]]);
+  const word = (pair, k) => {
+    if (pair[k] === null) return h("span", { class: "word missing", "aria-label": "not there" }, "·");
+    const span = wordSpan(of(pair, k), most, said(pair, k), names, values);
+    if (pair[1 - k] === null) span.classList.add("new");
+    return span;
+  };
+  const change = (pair, n) => {
+    const span = wordSpan({ text: (of(pair, 1) || of(pair, 0)).text, phi: changes[n] }, most, moved[n], names, values);
+    span.title = `B - A ${moved[n]}: A ${said(pair, 0)}, B ${said(pair, 1)}`;
+    if (pair[0] === null) span.classList.add("new");
+    if (pair[1] === null) span.classList.add("gone");
+    return span;
+  };
+  const columns = app.ui.pair === "difference" ? pairs.map(change) : [h("span", { class: "pair" }, h("b", {}, "A"), h("b", {}, "B")), ...pairs.map((pair) => h("span", { class: "pair" }, word(pair, 0), word(pair, 1)))];
+  return h("div", {}, h("p", { class: `words aligned${values ? " valued" : ""}` }, columns.flatMap((e) => [e, " "])),
+    h("p", { class: "legend" }, app.ui.pair === "difference" ? "B - A, word by word; outlined: only in B, struck through: only in A" : "word above word; outlined: only there"));
 }
 
 function series(app, A, B, t) {

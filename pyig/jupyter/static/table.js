@@ -54,6 +54,7 @@ export function barSvg(title, ranking, view, names) {
 }
 
 export function tableView(app, tab, t) {
+  const way = h("p", { class: "legend num", hidden: true });
   const ui = app.ui.table, body = h("div", { class: "scroll" }), changed = (key) => (value) => { ui[key] = value; app.keep(); draw(); };
   const whole = app.spec.tabs.length === 1, search = h("input", { type: "search", placeholder: "filter", "aria-label": "filter by name", value: ui.filter });
   search.addEventListener("input", () => changed("filter")(search.value));
@@ -119,9 +120,16 @@ export function tableView(app, tab, t) {
     const focus = app.focused(body);
     put(body, table);
     focus();
+    at();
+  }
+  // What the path has in the place of the strongest features, where the slider below stands.
+  function at() {
+    const a = app.ui.at, rows = rank(tab, app.path(), t, { ...ui, top: 5, sort: "size", view: "bars", filter: "" }, whole).rows.filter((r) => typeof r.x === "number" && typeof r.x0 === "number");
+    way.hidden = a === 1 || !rows.length;
+    put(way, `at a = ${a.toFixed(2)}: `, ...rows.flatMap((r, n) => [n > 0 && ", ", h("bdi", {}, r.name), ` ${general(r.x0 + a * (r.x - r.x0))}`]));
   }
   draw();
-  return { node: h("div", { class: "features" }, controls, body), draw,
+  return { node: h("div", { class: "features" }, controls, body, way), draw, at,
     svg: () => barSvg(`${app.heading()}: ${app.path().equation}`, rank(tab, app.path(), t, { ...ui, view: ui.view === "table" ? "bars" : ui.view }, whole), ui.view, app.ui.image.palette),
     csv: () => [["feature", "value", "baseline", "attribution"], ...rank(tab, app.path(), t, { ...ui, view: "table", filter: "", sort: "input" }, whole).rows.map((r) => [r.name, r.x, r.x0, r.phi])] };
 }

@@ -23,9 +23,28 @@ export function pieces(tokens, phi, merge, hide) {
 // The tokens that the path starts from, in the place of a word.
 const startOf = (word, starts) => [...new Set(word.places.map((i) => starts[i]))].filter(Boolean).join(" ");
 
+const tintOf = (strength, names) => colourOf(Math.sign(strength) * Math.abs(strength) ** 0.8 * 0.85, names);
+
+// The words as a drawing that needs no style sheet: letters of one width, since nothing can be measured here.
+export function textSvg(title, list, figures, largest, names) {
+  const letter = 8.5, wide = 720, parts = [];
+  let x = 12, y = 52;
+  list.forEach((word, n) => {
+    const strength = largest > 0 && Number.isFinite(word.phi) ? word.phi / largest : 0, room = [...word.text].length * letter + 8, shown = Math.abs(strength) >= 0.02, c = tintOf(strength, names);
+    if (x > 12 && x + room > wide - 12) { x = 12; y += 46; }
+    if (shown) parts.push(h("rect", { x, y, width: room, height: 20, fill: rgb(c) }), h("path", { d: `M${x} ${y + 21}h${room}`, stroke: "#111", "stroke-width": 1 + 2 * Math.abs(strength), "stroke-dasharray": strength < 0 ? "2 3" : null }));
+    if (Math.abs(strength) >= 0.1) parts.push(h("text", { x: x + room / 2, y: y - 3, "text-anchor": "middle", "font-size": 10, fill: "#111" }, figures[n]));
+    parts.push(h("text", { x: x + room / 2, y: y + 15, "text-anchor": "middle", "font-family": "monospace", textLength: room - 8, fill: shown ? inkOn(c) : "#111" }, word.text));
+    x += room + 6;
+  });
+  const tall = y + 36;
+  return h("svg", { xmlns: "http://www.w3.org/2000/svg", width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}`, "font-family": "system-ui, sans-serif", "font-size": 14 },
+    h("rect", { width: wide, height: tall, fill: "#fff" }), h("text", { x: 12, y: 22, "font-weight": 600, fill: "#111" }, title), parts);
+}
+
 export function wordSpan(word, largest, figure, names, values) {
   const strength = largest > 0 && Number.isFinite(word.phi) ? word.phi / largest : 0, faint = Math.abs(strength) < 0.02;
-  const c = colourOf(Math.sign(strength) * Math.abs(strength) ** 0.8 * 0.85, names);
+  const c = tintOf(strength, names);
   const e = h("span", { class: `word ${faint ? "" : strength > 0 ? "favour" : "against"}`, tabindex: -1, title: figure },
     h("bdi", {}, word.text || "␣"), values && h("small", { class: "num" }, figure), h("span", { class: "away" }, ` ${figure}`));
   if (!faint) {
@@ -78,6 +97,7 @@ export function textView(app, tab, t) {
   }
   draw();
   return { node: h("div", { class: "text" }, controls, body, start, readout, form), draw,
+    svg: () => { const list = words(); return textSvg(`${app.heading()}: ${app.path().equation}`, list, signed(list.map((w) => w.phi)), Math.max(...list.map((w) => Math.abs(w.phi) || 0), 0), app.ui.image.palette); },
     csv: () => [["token", "attribution"], ...words().map((w) => [w.text, w.phi])] };
 }
 
