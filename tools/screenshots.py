@@ -92,8 +92,7 @@ def lines() -> tuple[Any, Steps]:
         page.evaluate("document.querySelector('.main').style.display = 'none'; document.activeElement.blur()")
 
     words = {"model": "net", "input": "patient"}
-    options = {"value": "probability", "rtol": 1e-3, "feature_names": test.names}
-    return shown(pyig.IntegratedGradients(model), x, words, output_kind="logits", **options), steps
+    return shown(pyig.IntegratedGradients(model), x, words, method="adaptive", feature_names=test.names), steps
 
 
 def compare() -> tuple[Any, Steps]:

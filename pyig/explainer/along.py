@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Labels = Callable[[list[Tensor]], Sequence[Ints]]
 LEAST, USUAL, MOST = 5, 33, 4096  # nodes
+_LINEAR = 2e-3
 _NEAR = 1e-3  # an end of the path is not evaluated where a node is as near
 _OTHER = 0.01  # of F and the attributions: a larger difference means another model or other options
 _OF_METHOD = ("method", "n_steps", "prefix", "repeatable", "max_evals", "confidence")  # say how to integrate, not what
@@ -104,7 +105,8 @@ def nodes_of(explanation: Explanation, i: int, k: int, nodes: int | None) -> Flo
     if not alone or len(known) < min(LEAST, nodes or LEAST):
         known = np.array([])
     if nodes is None:
-        return known if len(known) else np.linspace(0.0, 1.0, USUAL)
+        even = np.linspace(0.0, 1.0, USUAL)
+        return even if explanation.meta.get("method") == "exact" or not len(known) else known
     if len(known) < nodes:
         return np.linspace(0.0, 1.0, nodes)
     thinned: Floats = known[np.linspace(0, len(known) - 1, nodes).round().astype(int)]
@@ -125,6 +127,9 @@ def regions_of(explanation: Explanation, i: int, k: int) -> Floats | None:
     edges = np.append(0.0, np.cumsum(path.weights[own]))
     if explanation.meta.get("method") != "exact" or len(edges) < 2 or abs(edges[-1] - 1) > 1e-6:
         return None
+    change = (explanation.values - explanation.baseline_values).reshape(len(explanation), -1)[i, k]
+    if abs(path.weights[own] @ path.slopes[own] - change) > _LINEAR * abs(change):
+        return None  # F bends within its regions
     edges[-1] = 1.0
     inside = (edges[:-1] <= path.alphas[own]) & (path.alphas[own] <= edges[1:]) & (np.diff(edges) > 0)
     return edges if inside.all() else None
