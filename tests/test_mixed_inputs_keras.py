@@ -150,3 +150,31 @@ def test_later_calls_are_of_other_data() -> None:
         found = ig.explain(x, target=1, n_steps=32)
         for leaf, expected in zip(found.attributions.values(), wanted, strict=True):
             np.testing.assert_allclose(leaf, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_ids_of_any_dtype(dtype: str) -> None:
+    """Keras takes floats for ids; they are ids all the same."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.layers.Embedding(20, 6), keras.layers.LSTM(4), keras.layers.Dense(2)])
+    model(IDS)
+    found = pyig.IntegratedGradients(model).explain(IDS.astype(dtype), target=1, n_steps=32)
+    wanted = pyig.IntegratedGradients(model).explain(IDS, target=1, n_steps=32, layer=model.layers[0])
+    np.testing.assert_allclose(found.attributions, wanted.attributions.sum(-1), atol=1e-6)
+    assert any("floats of the input are looked up" in note for note in found.meta["notes"]) == (dtype == "float32")
+
+
+def test_categories_that_are_looked_up_twice() -> None:
+    """First their index in a vocabulary, then its vector."""
+    keras.utils.set_random_seed(0)
+    kind, numbers = keras.Input((1,), dtype="int64", name="kind"), keras.Input((5,), name="numbers")
+    index = keras.layers.IntegerLookup(vocabulary=[3, 6, 7])(kind)
+    vector = keras.layers.Flatten()(keras.layers.Embedding(5, 4)(index))
+    hidden = keras.layers.Dense(8, activation="tanh")(keras.layers.Concatenate()([vector, numbers]))
+    model = keras.Model({"kind": kind, "numbers": numbers}, keras.layers.Dense(1)(hidden))
+    x = {"kind": np.array([[3], [7], [6]]), "numbers": FLOATS}
+    found = pyig.IntegratedGradients(model).explain(x, {"kind": 3, "numbers": 0.0}, n_steps=32)
+    assert found.attributions["kind"][0] == 0
+    assert (found.attributions["kind"][1:] != 0).all()
+    total = found.attributions["kind"].sum(1) + found.attributions["numbers"].sum(1)
+    np.testing.assert_allclose(total, found.values - found.baseline_values, atol=1e-5)

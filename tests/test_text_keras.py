@@ -65,3 +65,14 @@ def test_a_longest_text_within_one_length() -> None:
 def test_counts_of_words_are_no_tokens() -> None:
     with pytest.raises(InputError, match="output_mode='int'; got 'count'"):
         read_tokenizer(vectorization(mode="count"))
+
+
+def test_a_model_that_makes_ids_of_texts() -> None:
+    words = keras.layers.TextVectorization(output_sequence_length=4)
+    words.adapt(["to be or not to be"])
+    behind = [keras.layers.Embedding(9, 4), keras.layers.Flatten(), keras.layers.Dense(1)]
+    whole = keras.Sequential([words, *behind])
+    with pytest.raises(InputError, match=r"keras\.Sequential\(model\.layers\[1:\]\).* as the tokenizer"):
+        explain_text(whole, "to be", words)
+    rest = keras.Sequential([keras.Input((4,), dtype="int32"), *behind])
+    assert explain_text(rest, "to be", words, progress=False).texts == ("to be",)

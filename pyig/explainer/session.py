@@ -148,7 +148,7 @@ class Session:
                 scheme,
                 lambda: structures.way(scheme, inputs.samples * parsed.top, len(starts)),
                 options.nan_policy,
-                options.allow_unused,
+                options.allow_unused or (routed is not None and routed.rounded),
                 inputs.samples,
                 names,
                 record,

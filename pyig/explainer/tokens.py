@@ -72,6 +72,11 @@ class Routed:
             leaf: flat[own].reshape(shape) for leaf, own, shape in zip(self.whole, ranges, self.shapes, strict=True)
         }
 
+    @property
+    def rounded(self) -> bool:
+        """Whether an input of floats holds nothing but ids: that there is no gradient at it is then no mistake."""
+        return any(moved.all() for leaf, moved in self.moved().items() if leaf in self.floats)
+
     def cut(self, inputs: Inputs) -> LookingUp:
         """Return the model cut where the path begins."""
         names = [inputs.names[leaf] for leaf in self.floats]

@@ -26,9 +26,19 @@ def inputs_of(
         return _checked(given)
     _refuse_writers(model)
     declared = getattr(model, "inputs", None)
+    if any(type(layer).__name__ == "TextVectorization" for layer in _layers(model)):
+        raise InputError(
+            "expected a model of token ids; this one makes them of texts in a layer of its own. Pass the layers behind "
+            "it as the model, keras.Sequential(model.layers[1:]), and that layer, model.layers[0], as the tokenizer"
+        )
     if declared and hasattr(model, "layers"):  # Keras, functional or sequential
         return _named([str(tensor.name).partition(":")[0] for tensor in declared])
     return _by_signature(model)
+
+
+def _layers(model: Any) -> list[Any]:
+    found = getattr(model, "layers", ())
+    return list(found) if isinstance(found, (list, tuple)) else []
 
 
 def _refuse_writers(model: Any) -> None:

@@ -95,15 +95,16 @@ def text_layers(model: Any, x: Any, forward_kwargs: dict[str, Any] | None = None
     inputs = read_inputs(backend, x, forward_kwargs)
     held = tables(backend, model)
     read = explainer.embeddings(x, forward_kwargs) if held else []
-    if held is None or not read:
-        raise InputError(
-            "expected a torch or Keras model that looks whole numbers of its input up in embedding layers; none was "
-            "seen to. Pass layer= to explain, the layer whose output is the first of floating dtype"
-        )
     with backend.session():
         one = np.zeros(1, dtype=np.int64)
         first = tree.unflatten(call_spec(inputs.spec), [backend.take(leaf, one) for leaf in inputs.leaves])
         kwargs = {name: backend.take(value, one) for name, value in inputs.batched.items()} | inputs.shared
+        if held is None or not read:
+            backend.call(first, kwargs)  # may say itself what is wrong
+            raise InputError(
+                "expected a torch or Keras model that looks whole numbers of its input up in embedding layers; none "
+                "was seen to. Pass layer= to explain, the layer whose output is the first of floating dtype"
+            )
         calls = held.calls(backend, lambda: backend.call(first, kwargs))
         given = {id(call.layer): call for call in calls if _among(call.layer, read)}
         behind = _behind(calls, read, lambda a, b: np.array_equal(backend.to_numpy(a), backend.to_numpy(b)))
@@ -119,8 +120,8 @@ def _behind(calls: Sequence[Seen], read: Sequence[Any], same: Callable[[Any, Any
     inner = next((call for call in free if call.listed), next((call for call in free if call.weights), None))
     if inner is None:
         return []
-    # The outermost of several in a row: a block may hold rows of its own.
-    around = [call for call in free if call.listed and _among(call.layer, inner.inside)]
+    # The outermost: a block may hold rows of its own.
+    around = [call for call in free if call.listed == inner.listed and _among(call.layer, inner.inside)]
     block = min(around, key=lambda call: len(call.inside), default=inner)
     out = []
     for call in after:
