@@ -88,6 +88,14 @@ def test_rules_and_dtypes(rule: str, dtype: torch.dtype) -> None:
     assert (off > 0.01) == (rule == "riemann_trapezoid") or dtype in (torch.float16, torch.bfloat16)
 
 
+def test_models_without_rows() -> None:
+    for function in (lambda x: (x**3).sum(), lambda x: (x**3).sum(0).sum()[None]):
+        for x in (X, X[:1]):
+            old, new = (face.IntegratedGradients(function, quirks=quirks).attribute(x) for quirks in ("captum", None))
+            torch.testing.assert_close(old, new)
+            assert new.any()
+
+
 def test_what_does_not_fit() -> None:
     with pytest.raises(RuntimeError, match="does not depend on input '1'"):
         face.IntegratedGradients(lambda a, b: a.sum(1), quirks="captum").attribute((X, B))
@@ -96,5 +104,12 @@ def test_what_does_not_fit() -> None:
     assert not unused.any()
     with pytest.raises(AssertionError, match="one of Captum's rules"):
         face.IntegratedGradients(smooth(), quirks="captum").attribute(X, target=1, n_steps=5, method="simpson")
+    kept = [
+        face.IntegratedGradients(lambda a, mask: (a * mask).sum(1), quirks=quirks).attribute((X, X > 0))
+        for quirks in (None, "captum")
+    ]
+    assert form(kept[0]) == form(kept[1])
+    assert [part.dtype for part in kept[0]] == [part.dtype for part in kept[1]]
+    assert not kept[1][1].any()
     numpy = face.IntegratedGradients(smooth(), quirks="captum").attribute(X.numpy(), target=1)
     assert torch.equal(torch.from_numpy(numpy), captum.IntegratedGradients(smooth()).attribute(X, target=1))

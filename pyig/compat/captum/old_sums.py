@@ -15,7 +15,7 @@ from pyig import tree
 from pyig.backends.torch import TorchBackend
 from pyig.compat.captum.arguments import Call
 from pyig.contracts import Head
-from pyig.errors import InputError
+from pyig.errors import InputError, RowsError
 from pyig.explainer.gradients import head_of_samples
 from pyig.integrate.inputs import read_baselines, read_inputs
 from pyig.integrate.stages import InputStages, LayerStages, Stage
@@ -65,7 +65,10 @@ def old_sum(
                 found = [total * way for total, way in zip(found, ways, strict=True)]
             totals = [a + b for a, b in zip(totals, found, strict=True)] if totals else found
     moving = iter(totals)
-    out = [next(moving) if i in stages.moving else torch.zeros_like(leaf) for i, leaf in enumerate(stages.template)]
+    out = [
+        next(moving) if i in stages.moving else torch.zeros_like(leaf, dtype=torch.float32)
+        for i, leaf in enumerate(stages.template)
+    ]
     if isinstance(call.leaves[0], np.ndarray):
         return tree.unflatten(stages.spec, [backend.to_numpy(leaf) for leaf in out])
     return tree.unflatten(stages.spec, out)
@@ -85,7 +88,14 @@ def _grads(
     ]
     fixed = [leaf.repeat(len(nodes), *[1] * (leaf.ndim - 1)) for leaf in stage.fixed]
     index = torch.arange(len(ways[0]), device=points[0].device).repeat(len(nodes))
-    return backend.value_and_grad(stage.forward, points, fixed, head, [index])[1]
+
+    def forward(points: Any, fixed: Any) -> torch.Tensor:
+        outputs: torch.Tensor = stage.forward(points, fixed)
+        if not outputs.ndim:
+            raise RowsError(f"expected one output row per input row ({len(points[0])}); got a single number")
+        return outputs
+
+    return backend.value_and_grad(forward, points, fixed, head, [index])[1]
 
 
 def _summed(grad: torch.Tensor | None, way: torch.Tensor, weights: Any) -> torch.Tensor:
