@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -103,6 +104,21 @@ def test_completion(ip: InteractiveShell) -> None:
     ]  # fmt: skip
     assert completions(ip, "%ig_config tol=1 to") == ["tol=", "top="]
     assert completions(ip, "%ig_compare on") == ["one"]
+
+
+def test_completion_knows_the_layers_of_the_model(ip: InteractiveShell) -> None:
+    ip.user_ns["deep"] = SimpleNamespace(layers=[SimpleNamespace(name="embed"), SimpleNamespace(name="dense_1")])
+    assert completions(ip, "%ig_explain deep x --layer ") == ["dense_1", "embed"]
+    assert completions(ip, "%ig_explain deep x --layer em") == ["embed"]
+    assert "net" in completions(ip, "%ig_explain net x --layer ")  # a model that names none: an expression
+
+
+def test_completion_offers_explained_texts_to_compare(ip: InteractiveShell) -> None:
+    from pyig.text import TextExplanation
+
+    ip.user_ns["said"] = object.__new__(TextExplanation)
+    ip.user_ns["sail"] = 3
+    assert completions(ip, "%ig_compare sa") == ["said"]
 
 
 def test_unloading_takes_all_magics_along(ip: InteractiveShell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from pyig.baselines import BASELINES
 from pyig.explanation import Explanation
 from pyig.jupyter.config import CHOICES, FILLED, SHOWS
+from pyig.jupyter.origin import layer_names
 from pyig.quadrature import rule_names
 from pyig.views import VIEWS
 
@@ -57,7 +59,9 @@ class Completion:
             words = [f"{name}={value}" for name, values in CHOICES.items() for value in values if " " not in value]
             return _starting(config["word"], [*words, *(f"{name}=" for name in FILLED), "reset"])
         if compared := COMPARE.search(line):
-            found = [name for name, value in self._user.items() if isinstance(value, Explanation)]
+            texts = sys.modules.get("pyig.text.result")  # nobody has a TextExplanation without it
+            kinds = (Explanation,) if texts is None else (Explanation, texts.TextExplanation)
+            found = [name for name, value in self._user.items() if isinstance(value, kinds)]
             return _starting(compared["word"], sorted(name for name in found if _is_plain(name)))
         call = CALL.search(line)
         if call is None:
@@ -68,6 +72,8 @@ class Completion:
             return _starting(token, [o for a in self._magics.parser._actions for o in a.option_strings])
         before = words[-1] if words else ""
         values = self._values()
+        if before == "--layer" and (layers := layer_names(self._user.get(words[0]))):
+            return _starting(token, layers)
         if before in values:
             return _starting(token, values[before])
         # The MODEL is called; anything may be the INPUT. After a dot or bracket there is no telling without running it.
