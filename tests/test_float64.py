@@ -55,6 +55,8 @@ def test_a_layer_is_found_in_the_copy(layer: Any) -> None:
     twin = copy.deepcopy(model).double()
     expected = pyig.IntegratedGradients(twin).explain(X.double(), target=0, layer=twin[1], n_steps=20)
     np.testing.assert_array_equal(e.attributions, expected.attributions)
+    again = wide.explain(X, target=0, layer=wide.model[1], n_steps=20)  # as one finds it in the explainer
+    np.testing.assert_array_equal(e.attributions, again.attributions)
     with pytest.raises(InputError, match="a part of the model; got another Tanh"):
         wide.explain(X, target=0, layer=torch.nn.Tanh())
 
@@ -96,6 +98,20 @@ def test_numpy_functions_and_frames() -> None:
     again = ig.in_float64().in_float64().explain(frame, n_steps=4)
     assert again.attributions.equals(e.attributions)
     assert again.meta["notes"].count(NOTE) == 1
+
+
+@pytest.mark.parametrize("method", [{"n_steps": 30}, {}])
+def test_lines_along_the_path_are_those_of_the_copy(method: dict[str, Any]) -> None:
+    model = net()
+    ig = pyig.IntegratedGradients(model).in_float64()
+    e = ig.explain(X[:1], target=1, **method)
+    for one in (ig, pyig.IntegratedGradients(model).in_float64()):  # whether or not it has explained before
+        lines = one.along(e, x=X[:1])
+        total = float(e.values[0] - e.baseline_values[0])
+        assert abs(float(lines.cumulative[-1].sum()) - total) < 1e-3 * abs(total)
+    if method:
+        np.testing.assert_allclose(np.sort(lines.attributions), np.sort(e.attributions[0]), rtol=1e-9)
+    assert model[0].weight.dtype == torch.float32
 
 
 def test_a_method_of_a_module() -> None:

@@ -41,8 +41,10 @@ class TorchWide:
         return value.double() if isinstance(value, torch.Tensor) and value.is_floating_point() else value
 
     def layer(self, layer: Any) -> Any:
-        """Return the copy's layer for one of the model; a name stays a name."""
-        if not isinstance(layer, torch.nn.Module):
+        """Return the copy's layer for one of the model; a name stays a name, and a layer of the copy itself."""
+        if not isinstance(layer, torch.nn.Module) or (
+            self._copy is not None and any(part is layer for part in self._copy.modules())
+        ):
             return layer
         if id(layer) not in self._names:
             raise InputError(f"expected layer= to be a part of the model; got another {type(layer).__qualname__}")

@@ -20,6 +20,7 @@ from pyig.explainer.core import IntegratedGradients
 from pyig.explainer.options import Options
 from pyig.explainer.session import Outcome
 from pyig.explanation import Explanation
+from pyig.explanation.cumulative import CumulativeAttributions
 
 NOTE = "computed in float64, on a copy of the model"
 
@@ -49,14 +50,30 @@ class InFloat64(IntegratedGradients):
         """Return itself."""
         return self
 
+    def along(
+        self, explanation: Explanation, sample: int = 0, target: int = 0, *, x: Any = None, **options: Any
+    ) -> CumulativeAttributions:
+        """Show how attributions build up, in float64; see `IntegratedGradients.along`."""
+        self._widen(explanation.inputs if x is None else x)
+        for name in {"forward_kwargs", "baselines"} & set(options):
+            options[name] = self._widened(options[name])
+        if "layer" in options:
+            options["layer"] = self._wide.layer(options["layer"])
+        return super().along(explanation, sample, target, x=None if x is None else self._widened(x), **options)
+
+    def _widen(self, x: Any) -> None:
+        """Copy the model, at the first call."""
+        if self._wide is not None:
+            return
+        name = self._original.backend_for(x).name
+        if name not in WIDE:
+            why = REFUSED.get(name, "its backend has no float64")
+            raise InputTypeError(f"expected a torch model or a numpy function for float64; got {name}: {why}")
+        self._wide = WIDE[name](self.model)
+        self.model = self._wide.model
+
     def _run(self, x: Any, baselines: Any, target: Any, options: Options, record: bool) -> Outcome:
-        if self._wide is None:
-            name = self._original.backend_for(x).name
-            if name not in WIDE:
-                why = REFUSED.get(name, "its backend has no float64")
-                raise InputTypeError(f"expected a torch model or a numpy function for float64; got {name}: {why}")
-            self._wide = WIDE[name](self.model)
-            self.model = self._wide.model
+        self._widen(x)
         wide = self._wide
         given = options.forward_kwargs
         changed = replace(
