@@ -162,6 +162,11 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
         return _text_leaf(given, x, name)
     if given is None:
         return np.zeros((1, *x.shape[1:]), x.dtype)
+    if isinstance(given, at_layer):
+        raise InputTypeError(
+            f"expected pyig.at_layer as the whole baseline; got it for {name or 'a part'}. It is where everything "
+            "behind the layer begins, and floats beside it begin at zero"
+        )
     if isinstance(given, str):
         given = BASELINES[given]
     found = _draw(given, x, rng) if callable(given) else np.asarray(given)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import pyig
-from pyig.errors import InputError, ModelError
+from pyig.errors import InputError, InputTypeError, ModelError
 
 N, T = 3, 4
 RNG = np.random.default_rng(0)
@@ -233,6 +233,38 @@ def test_baselines_for_each_kind() -> None:
         atol=1e-5,
     )
     np.testing.assert_allclose(zero.baselines["numbers"], 0)
+
+
+def test_a_baseline_at_the_layer_is_a_whole_one() -> None:
+    net, x, _ = priced()
+    with pytest.raises(InputTypeError, match=r"pyig\.at_layer as the whole baseline; got it for ids"):
+        pyig.IntegratedGradients(net).explain(x, {"ids": pyig.at_layer(0.0), "numbers": 1.0}, target=1)
+
+
+def test_noise_on_the_floats_leaves_the_ids_on_the_path() -> None:
+    net, x, wanted = priced()
+    found = pyig.NoiseTunnel(pyig.IntegratedGradients(net)).explain(
+        x, target=1, draws=8, stdevs=1e-3, rng=0, n_steps=32
+    )
+    np.testing.assert_allclose(found.attributions["ids"], wanted[0], atol=1e-3)
+    np.testing.assert_allclose(found.attributions["numbers"], wanted[1], atol=1e-2)
+    assert (np.abs(found.attributions["ids"]) > 0).any()
+
+
+def test_the_report_knows_all_of_it() -> None:
+    """A table, a page, a file, and other questions to the model."""
+    net, x, _ = priced()
+    ig = pyig.IntegratedGradients(net)
+    found = ig.explain(x, target=1, feature_names=list("abcdefghi"))
+    frame = found.to_frame()
+    assert frame["feature"].tolist()[:9] == list("abcdefghi")
+    assert frame["value"][0] == IDS[0, 0]
+    assert "Priced" in found.to_html()
+    assert ig.embeddings(x) == [net.tables["words"]]
+    assert ig.explain(x, target=1, repeatable=True).attributions["ids"].shape == IDS.shape
+    still = ig.explain(x, target=1, layer=False)
+    assert (still.attributions["ids"] == 0).all()
+    assert (still.attributions["numbers"] != 0).all()
 
 
 def test_padding_is_where_ids_begin() -> None:

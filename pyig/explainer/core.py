@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from pyig import backends, tree
-from pyig.contracts import Backend
+from pyig.contracts import Backend, Tensor
 from pyig.errors import InputError, InputTypeError
 from pyig.explainer.along import along
 from pyig.explainer.assemble import assemble, check_names, native
@@ -15,7 +17,7 @@ from pyig.explainer.session import Outcome, Session
 from pyig.explainer.tokens import route
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
-from pyig.integrate.inputs import read_inputs
+from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
 from pyig.rows import row_floats
 
 
@@ -239,6 +241,20 @@ class IntegratedGradients:
         with backend.session():
             found = route(backend, self.model, read_inputs(backend, x, forward_kwargs), self._memory)
         return [] if found is None else found.layers
+
+    def starts(self, inputs: Inputs, baselines: Any, rng: np.random.Generator, layer: Any = None) -> list[list[Tensor]]:
+        """Return the baselines of an input, each as one tensor per leaf; what does not move is its own.
+
+        For those who ask several questions of one input, as `NoiseTunnel` does.
+        """
+        if layer is not None and layer is not False:
+            return read_baselines(inputs, baselines, rng, range(len(inputs.leaves)))
+        with inputs.backend.session():
+            routed = route(inputs.backend, self.model, inputs, self._memory) if layer is None else None
+        if routed is None:
+            return read_baselines(inputs, baselines, rng, inputs.floating)
+        given = routed.starts(inputs) if baselines is None else baselines
+        return read_baselines(inputs, given, rng, (*inputs.floating, *routed.places))
 
     def along(
         self,

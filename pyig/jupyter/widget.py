@@ -350,7 +350,8 @@ def widget(explanation: Explanation, model: Any = None, x: Any = None, **options
     """See `Explanation.widget`."""
     origin = origin_of(explanation)
     if model is not None:
-        if explanation.meta.get("layer") is not None and x is None:
+        ids = explanation.meta.get("summed")  # an explanation of ids holds them
+        if explanation.meta.get("layer") is not None and x is None and not ids:
             raise InputError("expected x= as well: the explanation is of a layer, and does not hold the model's input")
         explainer = model if isinstance(model, IntegratedGradients) else IntegratedGradients(model)
         origin = Origin(explainer, explanation.inputs if x is None else x, {**remembered(explanation), **options})

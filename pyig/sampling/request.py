@@ -28,6 +28,10 @@ class Explainer(Protocol):
         """Explain the model's output for each sample."""
         ...
 
+    def starts(self, inputs: Inputs, baselines: Any, rng: np.random.Generator, layer: Any = None) -> list[list[Tensor]]:
+        """Return the baselines of an input, each as one tensor per leaf; what does not move is its own."""
+        ...
+
 
 @dataclass(frozen=True)
 class Request:

@@ -10,7 +10,7 @@ from pyig import tree
 from pyig.contracts import Ints
 from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
-from pyig.integrate.inputs import Inputs, read_baselines, read_inputs
+from pyig.integrate.inputs import Inputs, read_inputs
 from pyig.integrate.monitor import Monitor
 from pyig.rows import row_floats
 from pyig.sampling.noise import Noise, read_deviations
@@ -112,8 +112,7 @@ class NoiseTunnel:
         backend = self.explainer.backend_for(x)
         inputs = read_inputs(backend, x, forward_kwargs)
         deviations = read_deviations(inputs, stdevs, relative)
-        positions = range(len(inputs.leaves)) if options.get("layer") is not None else inputs.floating
-        starts = read_baselines(inputs, baselines, source, positions)
+        starts = self.explainer.starts(inputs, baselines, source, options.get("layer"))
         clean = self.explainer.explain(
             x, baselines, target, contrast=contrast, forward_kwargs=forward_kwargs, feature_names=feature_names,
             output_names=output_names, progress=False, cancel=cancel, rng=0,
