@@ -138,3 +138,18 @@ def test_a_stopped_run_is_an_estimate() -> None:
     wanted = explainer.explain(points(2), n_steps=32, **options)
     assert 0 < found.n_evals[0] < 32
     assert worst(found.attributions[:1], wanted.attributions[:1]) < 0.5
+
+
+def test_steep_log_odds_hide_nothing_where_the_probability_is_flat() -> None:
+    """Before the first node the gradient of the log-odds is steep, that of the probability next to nothing."""
+    model = nn.Linear(4, 2).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[40.0, 0, 0, 1], [0, 0, 0, 0]]))
+        model.bias.copy_(torch.tensor([-20.0, 0]))
+    x = torch.ones(1, 4, dtype=torch.float64)
+    found = pyig.IntegratedGradients(model).explain(
+        x, target=0, value="probability", output_kind="logits", method="adaptive", rtol=1e-3, progress=False
+    )
+    assert found.converged.all(), found
+    exact = 1 / (1 + np.exp(-21.0)) - 1 / (1 + np.exp(20.0))
+    assert found.attributions[0, 0] == pytest.approx(exact * 40 / 41, rel=2e-3)

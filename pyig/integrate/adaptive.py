@@ -18,7 +18,7 @@ from pyig.contracts import Combinations, Floats, Ints
 from pyig.integrate.evaluation import Evaluator, Pairs, Paths
 from pyig.integrate.loop import Integrals
 from pyig.integrate.rounding import rounding
-from pyig.quadrature import AdaptivePlan, sigmoid
+from pyig.quadrature import AdaptivePlan, sigmoid, sigmoid_slope
 from pyig.rows import cells_for
 
 _LEAST_STEPS = 5
@@ -104,7 +104,7 @@ class AdaptiveRun:
         slots = self._plan.tell(np.where(start, number - self._first * slope, number), slope)
         self._cells.keep(grads, slots)
         if start.any():
-            self._hidden[pairs[0][start]] = self._before_the_first(pairs[0][start], slots[start])
+            self._hidden[pairs[0][start]] = self._before_the_first(pairs[0][start], slots[start], number[start])
         wanted = self._plan.combinations()
         if len(wanted.paths):
             self._plan.tell_norms(self._cells.measure(wanted))
@@ -143,10 +143,11 @@ class AdaptiveRun:
             stops=self._mean_stops(),
         )
 
-    def _before_the_first(self, paths: Ints, slots: Ints) -> Floats:
+    def _before_the_first(self, paths: Ints, slots: Ints, values: Floats) -> Floats:
         """Return the L1 norm of what lies between the baseline and the first node, were the gradient constant there."""
         each = np.arange(len(paths) + 1)
-        factors = np.full(len(paths), self._first)
+        # The rows are gradients of the log-odds, where those are integrated; what counts is how the probability moves.
+        factors = self._first * (sigmoid_slope(values) if self._scheme.log_odds else np.ones(len(paths)))
         return self._cells.measure(Combinations(paths, np.zeros(len(paths), dtype=bool), each, slots, factors))
 
     def _ask(self, rows: int) -> Pairs | None:
