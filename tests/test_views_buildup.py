@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 import samples
+from goldens import check_figure, compare_figure
 from test_html import ALLOWED, EVIL, Page
 
 from pyig.errors import InputTypeError
@@ -43,6 +45,18 @@ def test_lines_end_at_their_attributions_and_saturated_parts_are_shaded() -> Non
     assert "9 gradients of their own, at 9 nodes" in ax.get_xlabel()
     order = [text.get_text() for text in ax.get_legend().get_texts()]
     assert order == ["age  +2.00", "3 others  +0.30", "income  -1.00", "F(a) - F(x')"]  # from top to bottom, as drawn
+
+
+def test_golden() -> None:
+    with mpl.rc_context(mpl.rcParamsDefault | {"backend": "agg", "savefig.dpi": "figure"}):
+        check_figure("buildup", made().plot())
+        for changed in (
+            made(cumulative=made().cumulative[:, [1, 0, 2]]),
+            made(slopes=np.ones((9, 3))),  # nothing is saturated
+            made(cumulative=made().cumulative * np.linspace(0, 1, 9)[:, None]),
+        ):
+            with pytest.raises(AssertionError, match="differs by"):
+                compare_figure("buildup", changed.plot())
 
 
 def test_axes_of_ones_own_and_no_global_state() -> None:
