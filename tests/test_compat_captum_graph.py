@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -111,3 +113,13 @@ def test_inference_mode() -> None:
     with pytest.raises(AssertionError, match=r"outside of torch\.inference_mode"):
         face.IntegratedGradients(made).attribute(x, B, 1)
     assert [p.requires_grad for p in made.parameters()] == before
+
+
+def test_methods_can_be_copied_after_a_call() -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    ig = face.IntegratedGradients(model)
+    wanted = [ig.attribute(X, B, 1, n_steps=steps) for steps in (50, "auto")]
+    for again in (copy.deepcopy(ig), pickle.loads(pickle.dumps(ig))):
+        assert again.forward_func is not model
+        found = [again.attribute(X, B, 1, n_steps=steps) for steps in (50, "auto")]
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)

@@ -25,6 +25,10 @@ class Integrator:
         self.multiply, self.quirks = multiply, quirks
         self._engine: tuple[Any, Any, Engine] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what was learnt of the model: a copy finds it out for itself."""
+        return self.__dict__ | {"_engine": None}
+
     def __call__(
         self,
         call: Call,
