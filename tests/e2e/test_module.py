@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,33 @@ def test_controls_of_pictures_need_no_kernel(page: Any) -> None:
     bridge.pump()
     assert {m["type"] for m in bridge.heard} <= {"hello", "view"}
     assert bridge.widget.view["image"]["palette"] == "red-blue"
+
+
+def test_the_baseline_stands_beside_the_picture(page: Any) -> None:
+    e = samples.picture((3, 16, 20))
+    ramp = np.linspace(0, 1, 20, dtype=np.float32) * np.ones((1, 3, 16, 20), np.float32)
+    e = replace(e, baselines=ramp, meta={**e.meta, "n_baselines": 8})
+    bridge = shown(page, e)
+    for mode in ("overlay", "heat", "mask", "side by side"):
+        page.get_by_role("radio", name=mode).click()
+        start = page.locator(".main canvas.start")
+        assert start.count() == 1
+        row = start.evaluate(
+            "c => [...c.getContext('2d').getImageData(0, 8, c.width, 1).data].filter((_, i) => i % 4 === 0)"
+        )
+        assert np.abs(np.array(row) - np.linspace(0, 255, 20)).max() < 6
+        assert "baseline, mean of 8" in page.locator(".main .pictures").inner_text()
+    bridge.pump()
+    shown(page, samples.picture((3, 16, 20)))
+    assert "mean of" not in page.locator(".main .pictures").inner_text()
+
+
+def test_a_series_shows_its_baseline(page: Any) -> None:
+    shown(page, samples.sequence())
+    dashes = page.locator(".series polyline").evaluate_all("l => l.map(e => e.getAttribute('stroke-dasharray'))")
+    assert dashes == [None, "4 3"]
+    page.get_by_role("slider", name="step").fill("2")
+    assert "baseline 0" in page.locator(".series .readout").inner_text()
 
 
 def test_python_sets_the_view(page: Any) -> None:

@@ -52,28 +52,37 @@ export function paint(canvas, mode, heat, scale, ui, shown, a = 1) {
   canvas.width = columns;
   canvas.height = rows;
   const context = canvas.getContext("2d"), image = context.createImageData(columns, rows), out = image.data;
-  const at = (p, y, x, c) => p.rgba[4 * (Math.min(p.h - 1, Math.floor((y * p.h) / rows)) * p.w + Math.min(p.w - 1, Math.floor((x * p.w) / columns))) + c];
-  const opacity = ui.opacity / 100, against = colours[0], favour = colours[254];
+  const opacity = ui.opacity / 100, against = colours[0], favour = colours[254], { now, before } = shown;
+  const column = (p) => Int32Array.from({ length: columns }, (_, x) => 4 * Math.min(p.w - 1, Math.floor((x * p.w) / columns)));
+  const row = (p, y) => 4 * p.w * Math.min(p.h - 1, Math.floor((y * p.h) / rows)), xs = column(now), xs0 = column(before);
+  // No array for each pixel: a slider repaints the picture many times a second.
   for (let y = 0, i = 0; y < rows; y++) {
+    const start = row(now, y), start0 = row(before, y);
     for (let x = 0; x < columns; x++, i++) {
       const raw = heat.data[i], s = scale > 0 && Number.isFinite(raw) ? Math.max(-1, Math.min(1, raw / scale)) : 0;
-      let c;
-      if (mode === "heat") c = colours[Math.round(withSign ? (s + 1) * 127 : s * 254)];
-      else {
-        const pixel = [0, 1, 2].map((k) => (a === 1 ? at(shown.now, y, x, k) : a * at(shown.now, y, x, k) + (1 - a) * at(shown.before, y, x, k)));
-        if (mode === "input") c = pixel;
-        else if (mode === "mask") {
-          const open = Math.min(1, Math.abs(s) ** 0.5 * 1.3);
-          c = pixel.map((v) => 128 + (v - 128) * open);
-        } else {
-          // Never black, never white below: both tints must stand out from the darkest and the brightest spot.
-          const ground = 60 + (180 * (0.299 * pixel[0] + 0.587 * pixel[1] + 0.114 * pixel[2])) / 255, alpha = opacity * Math.abs(s) ** 0.7;
-          c = (s < 0 ? against : favour).map((v) => ground * (1 - alpha) + v * alpha);
-        }
+      let p = start + xs[x], r = now.rgba[p], g = now.rgba[p + 1], b = now.rgba[p + 2];
+      if (a !== 1) {
+        p = start0 + xs0[x];
+        r = a * r + (1 - a) * before.rgba[p];
+        g = a * g + (1 - a) * before.rgba[p + 1];
+        b = a * b + (1 - a) * before.rgba[p + 2];
       }
-      out[4 * i] = c[0];
-      out[4 * i + 1] = c[1];
-      out[4 * i + 2] = c[2];
+      if (mode === "heat") [r, g, b] = colours[Math.round(withSign ? (s + 1) * 127 : s * 254)];
+      else if (mode === "mask") {
+        const open = Math.min(1, Math.abs(s) ** 0.5 * 1.3);
+        r = 128 + (r - 128) * open;
+        g = 128 + (g - 128) * open;
+        b = 128 + (b - 128) * open;
+      } else if (mode !== "input") {
+        // Never black, never white below: both tints must stand out from the darkest and the brightest spot.
+        const c = s < 0 ? against : favour, alpha = opacity * Math.abs(s) ** 0.7, ground = (60 + (180 * (0.299 * r + 0.587 * g + 0.114 * b)) / 255) * (1 - alpha);
+        r = ground + c[0] * alpha;
+        g = ground + c[1] * alpha;
+        b = ground + c[2] * alpha;
+      }
+      out[4 * i] = r;
+      out[4 * i + 1] = g;
+      out[4 * i + 2] = b;
       out[4 * i + 3] = 255;
     }
   }
@@ -134,7 +143,7 @@ export function imageView(app, tab, t) {
   const side = h("div", { class: "regions" }), readout = h("output", { class: "readout num", role: "status", "aria-live": "polite" });
   const shape = tab.layout === "chw" ? tab.shape.slice(1) : tab.shape.slice(0, 2), mixed = tab.layout !== "hw";
   const start = h("canvas", { class: "start", role: "img", "aria-label": "the baseline picture" });
-  let cursor = [Math.floor(shape[0] / 2), Math.floor(shape[1] / 2)], pinned = null, frames = [];
+  let cursor = [Math.floor(shape[0] / 2), Math.floor(shape[1] / 2)], pinned = null, frames = [], last = {}, listed = null;
   const changed = (key) => (value) => { ui[key] = value; app.keep(); draw(); };
   const count = mixed ? tab.shape[tab.layout === "chw" ? 0 : 2] : 1;
   const names = count === 3 || count === 4 ? ["red", "green", "blue", "opacity"] : ["channel 0", "channel 1"];
@@ -206,29 +215,38 @@ export function imageView(app, tab, t) {
       h("span", { class: `bar ${r.sum < 0 ? "against" : "favour"}`, style: { width: `${(60 * Math.abs(r.sum)) / most}px` } })))),
       h("p", { class: "legend" }, `${grid.rows.length - top.length} other regions `, h("span", { class: "num" }, figures.at(-1))));
   }
+  // What opacity, palette and mode do not change is counted once.
+  function measured(p) {
+    const key = [ui.channel, ui.sign, ui.clip].join();
+    if (last.arrays === p.arrays && last.key === key) return last;
+    const same = last.arrays === p.arrays && last.channel === ui.channel, heat = same ? last.heat : channel(p, t, ui.channel, tab.layout);
+    const shown = { data: kept(heat.data, ui.sign), shape: heat.shape }, scale = scaleOf(shown.data, ui.clip);
+    let beyond = 0;
+    for (const v of shown.data) if (Math.abs(v) > scale) beyond++;
+    last = { arrays: p.arrays, key, channel: ui.channel, heat, shown, scale, beyond: beyond / shown.data.length, text: same ? last.text : summary(heat) };
+    return last;
+  }
   function draw() {
-    const heat = channel(path(), t, ui.channel, tab.layout), p = path();
+    const p = path();
     pick.disabled = !p.arrays[`${t}.parts`];
     const ready = p.pictures && p.pictures[`${t} ready`];
     if (!ready) return void pictures(p, t).then(() => body.isConnected !== undefined && draw());
-    const shown = { data: kept(heat.data, ui.sign), shape: heat.shape }, scale = scaleOf(shown.data, ui.clip);
+    const { heat, shown, scale, beyond, text } = measured(p);
     const modes = ui.mode === "side by side" ? ["input", "heat", "overlay"] : [ui.mode];
     if (frames.length !== modes.length) {
       frames = modes.map((mode) => frame(modes.length > 1 ? (mode === "heat" ? "attributions" : mode) : null));
       put(body, ...frames.map((f) => f.figure), h("figure", {}, h("div", { class: "stage" }, start), h("figcaption", {}, startName(app))));
     }
     startPicture(start, tab, ready);
-    const wide = modes.length > 1 ? 224 : 336, zoom = wide / Math.max(shape[0], shape[1]), text = summary(heat);
+    const wide = modes.length > 1 ? 224 : 336, zoom = wide / Math.max(shape[0], shape[1]);
     frames.forEach((f, n) => {
       paint(f.canvas, modes[n], shown, scale, ui, ready, app.ui.at);
       f.canvas.style.setProperty("width", `${Math.round(shape[1] * zoom)}px`);
       f.canvas.style.setProperty("aspect-ratio", `${shape[1]} / ${shape[0]}`);
       f.canvas.setAttribute("aria-label", modes[n] === "input" ? "the input picture" : text);
     });
-    let beyond = 0;
-    for (const v of shown.data) if (Math.abs(v) > scale) beyond++;
-    put(notes, legend(scale, ui, beyond / shown.data.length));
-    listRegions(heat);
+    put(notes, legend(scale, ui, beyond));
+    if (listed !== heat) listRegions((listed = heat));
   }
   draw();
   const node = h("div", { class: "image" }, controls, h("div", { class: "row" }, h("div", {}, body, notes, readout), side));

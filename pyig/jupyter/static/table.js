@@ -124,8 +124,10 @@ export function tableView(app, tab, t) {
   }
   // What the path has in the place of the strongest features, where the slider below stands.
   function at() {
-    const a = app.ui.at, rows = rank(tab, app.path(), t, { ...ui, top: 5, sort: "size", view: "bars", filter: "" }, whole).rows.filter((r) => typeof r.x === "number" && typeof r.x0 === "number");
-    way.hidden = a === 1 || !rows.length;
+    const a = app.ui.at;
+    way.hidden = a === 1;
+    if (a === 1) return;
+    const rows = rank(tab, app.path(), t, { ...ui, top: 5, sort: "size", view: "bars", filter: "" }, whole).rows.filter((r) => typeof r.x === "number" && typeof r.x0 === "number");
     put(way, `at a = ${a.toFixed(2)}: `, ...rows.flatMap((r, n) => [n > 0 && ", ", h("bdi", {}, r.name), ` ${general(r.x0 + a * (r.x - r.x0))}`]));
   }
   draw();
