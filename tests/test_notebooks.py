@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
+import runpy
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 MOST = 500_000  # bytes of one notebook
@@ -78,6 +81,33 @@ def test_every_fault_is_found() -> None:
     assert stored(plain | {"text": "/tmp/x"}) == ["names a place on a machine"]
     assert stored(plain | {"text": "x" * MOST}) == ["is larger than half a megabyte"]
     assert faults({"cells": [], "metadata": {}}) == ["shows no picture and no table"]
+
+
+def test_the_tool_takes_away_what_a_reader_does_not_need() -> None:
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    still = runpy.run_path(str(ROOT / "tools" / "notebooks.py"))["still"]
+    pixel = b"\x89PNG\r\n\x1a\n" + base64.b64decode(
+        "AAAADUlIRFIAAAABAAAAAQgCAAAAkHdT3gAAAAxJREFUeJxjYGBgAAAABAABJzQnCgAAAABJRU5ErkJggg=="
+    )
+    picture = base64.b64encode(pixel).decode()
+    outputs = [
+        new_output("stream", name="stderr", text="logged"),
+        new_output("stream", name="stdout", text="one "),
+        new_output("stream", name="stdout", text="line"),
+        new_output("display_data", data={"text/html": "<p>", "image/png": picture}),
+        new_output("display_data", data={WIDGET: {"model_id": "1"}, "text/plain": "Widget()"}),
+        new_output("display_data", data={"image/png": picture, "image/jpeg": picture}),
+    ]
+    notebook = new_notebook(cells=[new_code_cell("1", outputs=outputs, execution_count=1)])
+    notebook.metadata = nbformat.from_dict({"kernelspec": {"name": "python3"}, "widgets": {"state": {}}})
+    still(notebook)
+    assert faults(json.loads(nbformat.writes(notebook))) == []
+    text, table, drawn = notebook.cells[0].outputs
+    assert text.text == "one line"
+    assert set(table.data) == {"text/html"}
+    assert set(drawn.data) == {"image/png"}
 
 
 def test_the_notebooks_of_the_notebook_face_are_there() -> None:
