@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -178,3 +182,18 @@ def test_categories_that_are_looked_up_twice() -> None:
     assert (found.attributions["kind"][1:] != 0).all()
     total = found.attributions["kind"].sum(1) + found.attributions["numbers"].sum(1)
     np.testing.assert_allclose(total, found.values - found.baseline_values, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", ["torch", "jax"])
+def test_keras_on_another_backend(other: str) -> None:
+    """Keras belongs to one backend per process."""
+    pytest.importorskip(other)
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("keras_ids.py"))],
+        env=os.environ | {"KERAS_BACKEND": other},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert done.stdout == other

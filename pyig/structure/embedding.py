@@ -93,7 +93,7 @@ class LookUp:
 def tables(backend: Backend, model: Any) -> Tables | None:
     """Return the model's embedding layers; None where they are not looked for, or there are none."""
     kind = "keras" if hasattr(model, "compute_output_shape") or backend.name == "tensorflow" else backend.name
-    if kind not in EMBEDDINGS or backend.name == "jax":
+    if kind not in EMBEDDINGS:
         return None
     found: Tables = EMBEDDINGS[kind](model)
     return found if found.layers else None
