@@ -61,8 +61,8 @@ class Whole:
         if not self.tied and outputs.ndim == 1 and len(outputs) not in (1, rows):  # classes, which are not to be added
             raise RowsError(
                 f"expected one output row per input row ({rows}); got outputs of shape {tuple(outputs.shape)}. If the "
-                f"input of shape {tuple(inputs[0].shape[1:])} is one sample, give it a batch axis: x[None]. If all outputs "
-                "are meant together, let forward_func return their sum"
+                f"input of shape {tuple(inputs[0].shape[1:])} is one sample, give it a batch axis: x[None]. If all "
+                "outputs are meant together, let forward_func return their sum"
             )
         return picked(outputs, self.target).sum()[None]
 
