@@ -257,3 +257,13 @@ def test_places_that_follow_from_padding_stay() -> None:
     )
     np.testing.assert_allclose(found.attributions, wanted.attributions.sum(-1), atol=1e-6)
     assert (found.attributions[0, [0, 3]] == 0).all()
+
+
+def test_the_longest_text_of_a_model_that_skips_places() -> None:
+    """RoBERTa's first place is behind that of its padding."""
+    model, tokenizer = model_of("RobertaForSequenceClassification"), text_models.tokenizer()
+    most = model.config.max_position_embeddings - 2
+    with pytest.raises(InputError, match=f"at most {most} tokens"):
+        pyig.explain_text(model, "word " * (most - 1), tokenizer, target=1)
+    found = pyig.explain_text(model, "word " * (most - 2), tokenizer, target=1, n_steps=2, progress=False)
+    assert len(found.encoded[0]) == most

@@ -19,10 +19,20 @@ def limit_of(model: Any, tokenizer: Tokenizer, given: int | None, length: int | 
     """
     config = getattr(model, "config", None)
     known = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
-    found = [int(k) for k in (*known, tokenizer.limit) if isinstance(k, int) and k > 0] if given is None else [given]
+    own = [int(k) - _skipped(model, int(k)) for k in known if isinstance(k, int) and k > 0]
+    found = [*own, *([tokenizer.limit] if tokenizer.limit else [])] if given is None else [given]
     if length is not None:
         found.append(length)
     return min(found, default=None)
+
+
+def _skipped(model: Any, places: int) -> int:
+    """Return how many of a table's places no token has: RoBERTa begins to count behind its padding."""
+    for name, module in getattr(model, "named_modules", list)():
+        pad = getattr(module, "padding_idx", None)
+        if "position" in name and pad is not None and getattr(module, "num_embeddings", None) == places:
+            return int(pad) + 1
+    return 0
 
 
 def length_of(model: Any, given: int | None) -> int | None:
