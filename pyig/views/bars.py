@@ -17,7 +17,7 @@ from pyig.views.words import equation, heading, number, plural, shorten, signed
 REST = "#8c8c8c"
 FORMS = ("bars", "waterfall")
 LABEL = 44
-ROOM = 0.85  # inches
+ROOM, TITLE = 0.85, 3.6  # inches
 
 
 def bars(
@@ -59,7 +59,9 @@ def bars(
     if ax is not None:
         figure = figure_of(ax)
         # For the figures at the ends of bars, also where the Axes are small.
-        room = min(0.5, max(room, ROOM / (figure.get_figwidth() * ax.get_position().width)))
+        width = figure.get_figwidth() * ax.get_position().width
+        room = min(0.5, max(room, ROOM / width))
+        title = title if width > TITLE else title.replace(", difference", "\ndifference")
         ax.set_title(title, loc="left", fontsize="medium", parse_math=False)
     else:
         # Room for the labels, and as much for the bars whatever the labels are.
