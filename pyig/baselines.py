@@ -106,6 +106,8 @@ class at_layer:  # noqa: N801 - as `several`: baselines=pyig.at_layer(0)
         What the layer's values are at the baseline.
     keep : bool array (N, ...), optional
         Which of them stay as they are at x: special tokens, padding. The axes that follow are kept or not as a whole.
+    beside : optional
+        Where floats begin that move beside ids, in the structure of the input; zero by default.
 
     Examples
     --------
@@ -114,8 +116,8 @@ class at_layer:  # noqa: N801 - as `several`: baselines=pyig.at_layer(0)
             [0., 0., 0.]]])
     """
 
-    def __init__(self, value: float = 0.0, keep: Any = None) -> None:
-        self.value = float(value)
+    def __init__(self, value: float = 0.0, keep: Any = None, beside: Any = None) -> None:
+        self.value, self.beside = float(value), beside
         self.keep = None if keep is None else np.asarray(keep, dtype=bool)
 
     def start(self, x: Any, samples: NDArray[np.int64], tensor: Callable[[Array], Any] = np.asarray) -> Any:
@@ -164,8 +166,8 @@ def baseline_leaf(given: Any, x: Array, rng: Rng, name: str) -> Array:
         return np.zeros((1, *x.shape[1:]), x.dtype)
     if isinstance(given, at_layer):
         raise InputTypeError(
-            f"expected pyig.at_layer as the whole baseline; got it for {name or 'a part'}. It is where everything "
-            "behind the layer begins, and floats beside it begin at zero"
+            f"expected pyig.at_layer as the whole baseline; got it for {name or 'a part'}. Pass "
+            "pyig.at_layer(0, beside=...), the baseline of what is not behind the layer"
         )
     if isinstance(given, str):
         given = BASELINES[given]

@@ -239,6 +239,14 @@ def test_a_baseline_at_the_layer_is_a_whole_one() -> None:
     net, x, _ = priced()
     with pytest.raises(InputTypeError, match=r"pyig\.at_layer as the whole baseline; got it for ids"):
         pyig.IntegratedGradients(net).explain(x, {"ids": pyig.at_layer(0.0), "numbers": 1.0}, target=1)
+    start = pyig.at_layer(0.0, beside={"numbers": 1.0})
+    found = pyig.IntegratedGradients(net).explain(x, start, target=1, n_steps=32)
+    assert (found.baselines["numbers"] == 1).all()
+    with torch.no_grad():
+        wanted = net.tail(torch.zeros(N, T, 6), torch.ones(N, 5))[:, 1]
+    np.testing.assert_allclose(found.baseline_values, wanted, atol=1e-6)
+    total = found.attributions["ids"].sum(1) + found.attributions["numbers"].sum(1)
+    np.testing.assert_allclose(total, found.values - found.baseline_values, atol=1e-5)
 
 
 def test_noise_on_the_floats_leaves_the_ids_on_the_path() -> None:

@@ -185,3 +185,27 @@ def test_what_is_kept_in_mind_is_of_the_model_not_of_the_text() -> None:
     calls.clear()
     ig.explain(ids[:, :5], target=1, n_steps=4, batch_size=4)
     assert max(calls) == 4
+
+
+@pytest.mark.parametrize("baseline", [None, "zero", "mask"])
+def test_numbers_beside_a_text_are_held(baseline: str | None) -> None:
+    class Priced(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.words, self.last = torch.nn.Embedding(len(text_models.tokenizer()), 8), torch.nn.Linear(9, 2)
+
+        def forward(self, ids: torch.Tensor, price: torch.Tensor) -> torch.Tensor:
+            return self.last(torch.cat([self.words(ids).tanh().mean(1), price], dim=1)).sin()
+
+    price = np.array([[1.0], [2.0]], np.float32)
+
+    def inputs(ids: Any, batch: Any) -> Any:
+        return {"ids": ids, "price": price[batch.rows]}
+
+    found = pyig.explain_text(
+        Priced(), TEXTS, text_models.tokenizer(), target=1, baseline=baseline, inputs=inputs, n_steps=32, progress=False
+    )
+    for i in range(2):
+        assert found.total(i) == pytest.approx(found.values[i] - found.baseline_values[i], abs=1e-5)
+        assert abs(found.total(i)) > 1e-4

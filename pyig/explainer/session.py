@@ -114,7 +114,7 @@ class Session:
         if begin is not None and layer is None:
             raise InputError("expected baselines=pyig.at_layer(...) only with layer=, or with inputs of token ids")
         if begin is not None:
-            baselines, positions = None, inputs.floating if routed is not None else ()
+            baselines, positions = begin.beside, inputs.floating if routed is not None else ()
         elif baselines is None and routed is not None:
             baselines = routed.starts(inputs)
         starts = read_baselines(inputs, baselines, rng, positions)

@@ -152,7 +152,7 @@ class Request:
         self._layers(x, kwargs)
         special = batch.spread([flat[row].special for row in batch.rows], True, bool)
         if isinstance(self.baseline, str) and self.baseline == ZERO:
-            start = at_layer(0.0, keep=special)
+            start = at_layer(0.0, keep=special, beside=x)
         explained = self.explainer.explain(
             x, baselines=start, target=target, layer=self.layer, forward_kwargs=kwargs, **self.options
         )
