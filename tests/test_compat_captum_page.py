@@ -23,6 +23,7 @@ def part() -> str:
     return found[0]
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")  # which Captum meets
 def test_both_answers_of_every_defect() -> None:
     names = {
         "captum": captum.attr,

@@ -1,4 +1,4 @@
-"""What a torch model must find unchanged after a call: parameters, buffers, random state, cuDNN's switch."""
+"""What a torch model must find unchanged after a call: parameters, buffers, random state, and torch's own switches."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pyig.errors import ModelError
 
 _lock = threading.Lock()
 _freezes: dict[int, int] = {}
+_slow: list[bool] = []  # what the switch of the fast path was, once for every call under way
 
 
 @contextmanager
@@ -44,6 +45,8 @@ def guarded(module: torch.nn.Module) -> Iterator[None]:
     """Restore buffers and random state of a model in training mode; let cuDNN's recurrent layers run backward."""
     recurrent = any(isinstance(m, torch.nn.RNNBase) and not m.training for m in module.modules())
     with ExitStack() as stack:
+        if any(isinstance(m, _WITH_FAST_PATH) for m in module.modules()):
+            stack.enter_context(layer_by_layer())
         if recurrent:  # cuDNN runs its backward in training mode only; the native kernels have no such limit
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         if not any(m.training for m in module.modules()):
@@ -64,6 +67,30 @@ def guarded(module: torch.nn.Module) -> Iterator[None]:
             with torch.no_grad():
                 for buffer, copy in saved:
                     buffer.copy_(copy)
+
+
+_WITH_FAST_PATH = (torch.nn.TransformerEncoder, torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention)
+
+
+@contextmanager
+def layer_by_layer() -> Iterator[None]:
+    """Have torch's transformers call their layers also where no gradient is taken.
+
+    Their fast path runs a block as one operation and packs padded rows, so that a layer inside is never met.
+    """
+    switch = torch.backends.mha
+    with _lock:
+        _slow.append(switch.get_fastpath_enabled())
+        switch.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        with _lock:
+            # The first call that is under way saw what the user had set; the last one to end puts it back.
+            first = _slow[0]
+            _slow.pop()
+            if not _slow:
+                switch.set_fastpath_enabled(first)
 
 
 def _depends_on_training(module: torch.nn.Module) -> bool:
