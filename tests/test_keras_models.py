@@ -159,11 +159,13 @@ def test_inputs_of_the_wrong_kind_are_named_with_their_cure() -> None:
     x = tf.constant(X, tf.float32)
     with pytest.raises(pyig.errors.ModelError, match=r"dtype of the model's weights.*TensorFlow said"):
         pyig.IntegratedGradients(lambda x: x @ weights).explain(x, target=0)
-    with pytest.raises(pyig.errors.ModelError, match=r"token ids as whole numbers.*layer= the embedding"):
+    with pytest.raises(pyig.errors.ModelError, match=r"token ids as whole numbers.*or behind layer="):
         pyig.IntegratedGradients(lambda x: tf.gather(table, x)).explain(x, target=0)
     embedding = keras.Sequential([layers.Input((5,)), layers.Embedding(9, 2), layers.Flatten(), layers.Dense(2)])
-    with pytest.raises(pyig.errors.ModelError, match=r"without a gradient.*layer= the embedding"):
-        pyig.IntegratedGradients(embedding).explain(np.abs(X), target=0)
+    with pytest.raises(pyig.errors.ModelError, match=r"without a gradient.*or behind layer="):
+        pyig.IntegratedGradients(lambda x: embedding(x)).explain(tf.constant(np.abs(X)), target=0)
+    ids = pyig.IntegratedGradients(embedding).explain(np.abs(X), target=0)  # of a model itself the layers are known
+    assert any("looked up in an embedding" in note for note in ids.meta["notes"])
 
 
 def test_attribute_gives_tensors_in_the_dtype_of_the_input() -> None:

@@ -67,8 +67,9 @@ def test_names_of_other_rooms_come_when_they_are_asked_for() -> None:
     code = """
 import sys, pyig
 assert not any(name.startswith("pyig.text") for name in sys.modules)
-later = {name for name in dir(pyig) if name.startswith("explain_") or name == "TextExplanation"}
-assert later == {"TextExplanation", "explain_text", "explain_generation", "explain_next", "explain_similarity"}, later
+later = {name for name in dir(pyig) if name.startswith("explain_") or name in ("TextExplanation", "text_layers")}
+questions = {f"explain_{what}" for what in ("text", "generation", "next", "similarity", "span")}
+assert later == {"TextExplanation", "text_layers", *questions}, later
 assert all(getattr(pyig, name).__module__.startswith("pyig.text") for name in later)
 try:
     pyig.explain_txt

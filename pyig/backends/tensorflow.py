@@ -23,7 +23,7 @@ from pyig.errors import ModelError
 _HOST_DTYPES = (tf.float32, tf.float64)
 _NARROW = (tf.bfloat16, tf.float16)
 _FULL_ROWS, _FULL_SIZE = 1024, 1 << 17
-_TOKENS = "Pass token ids as integers: the path then runs behind the embedding that takes them"
+_TOKENS = "Pass token ids as integers: the path then runs behind the embedding layer that takes them, or behind layer="
 _HINTS = {  # what TensorFlow says of inputs that do not fit, and what to do about it
     "'Tindices' of": f"expected token ids as whole numbers, which are looked up; got floats. {_TOKENS}",
     "is not in [0,": "expected ids below the number of rows of the embedding that takes them; one is not, as when they "
