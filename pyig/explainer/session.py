@@ -102,8 +102,7 @@ class Session:
                 raise InputError(f"expected contrast= as one class per sample; got {options.contrast!r}")
         layer, routed = None if options.layer is False else options.layer, None
         if options.layer is None and not options.attribute_to_layer_inputs:
-            with backend.session():
-                routed = route(backend, self._model, inputs, self._memory)
+            routed = route(backend, self._model, inputs, self._memory)
         positions: Sequence[int] = inputs.floating if layer is None else range(len(inputs.leaves))
         if routed is not None:
             positions, layer = (*inputs.floating, *routed.places), routed.layers

@@ -118,7 +118,8 @@ def route(backend: Backend, model: Any, inputs: Inputs, memory: MutableMapping[A
     if key in memory and known is None:
         return None
     shapes = _shapes(inputs, () if known is None else known.whole)
-    memory[key] = (known and known.for_shapes(shapes)) or _looked(backend, model, inputs)
+    with backend.session():  # not around what is known: most calls have no ids, and would open two
+        memory[key] = (known and known.for_shapes(shapes)) or _looked(backend, model, inputs)
     found: Routed | None = memory[key]
     return found
 
