@@ -23,7 +23,7 @@ _DTYPES = (
 _DEVICES = "expected the input on the device of the model. Move it (x.to(device)), or pass numpy"
 _HINTS = {  # what torch says of inputs that do not fit, and what to do about it
     "argument #1 'indices'": "expected token ids as whole numbers, which are looked up; got floats. "
-    "Pass integers (x.long()): the path then runs behind the embedding that takes them",
+    "Pass integers (x.long()): the path then runs behind the embedding that takes them, or behind layer=",
     "index out of range in self": "expected ids below the number of rows of the embedding that takes them; one is not, "
     "as when they come from another model's tokenizer",
     "must have the same dtype": _DTYPES,
