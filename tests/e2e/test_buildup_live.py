@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from playwright.sync_api import TimeoutError
+
 from e2e import cells
 from e2e.browser import screenshot
 from e2e.contrast import CONTRAST
@@ -45,12 +47,12 @@ def test_a_photograph_has_lines_of_regions_and_the_copy_has_them_too(server: Ser
     widget.get_by_label("target", exact=True).wait_for()
     if not widget.locator(".below").evaluate("d => d.open"):
         widget.locator("summary", has_text="convergence").click()
-    button = widget.get_by_role("button", name="cumulative attribution of the top features")
     drawn = widget.locator(".buildup polyline").first
-    button.or_(drawn).first.wait_for(timeout=20_000)
-    if button.is_visible():
-        button.click()
-    drawn.wait_for(timeout=30_000)
+    try:
+        drawn.wait_for(timeout=10_000)
+    except TimeoutError:  # the panel gave up after two seconds, on a busy machine
+        widget.get_by_role("button", name="cumulative attribution of the top features").click()
+        drawn.wait_for(timeout=30_000)
     assert widget.locator(".buildup").inner_text().count("rows ") >= 5
     page.locator(".pyig:not(.pyig-widget)", has_text="Cumulative attribution").wait_for(state="attached")
     screenshot(page, f"regions-{server.app}")
