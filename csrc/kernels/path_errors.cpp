@@ -12,7 +12,7 @@ namespace {
 // Two trapezoids change by D from one, L1 norms: x is what Simpson's values change by over D, y is D over the parent's,
 // z is what Simpson's values miss of F, over D and over the share of a norm that a sum over the features sees. A smooth
 // integrand has a small x (0 for errors in h^2), a y of 1/4 (a jump has 1/2) and a small z.
-constexpr double smooth_enough = 0.033; // x y^2 sqrt(z)
+constexpr double smooth_enough = 0.026; // x y^2 sqrt(z)
 constexpr double smooth_part = 4.2;     // of y sqrt(x z) D: the error that is expected, or more
 // Of log-odds, y says little: the weights differ from cell to cell. u is what a quartic through the five slopes misses
 // of the log-odds, over what the trapezoids miss.
@@ -28,7 +28,7 @@ constexpr double least_missed = 0.03;  // a gap may be small by chance, or becau
 constexpr double least_evidence = 0.1; // that z counts with where smoothness is judged
 constexpr double least_visible = 0.05;
 // Of D, elsewhere.
-constexpr double rough_part = 0.87;
+constexpr double rough_part = 0.92;
 constexpr double rough_part_log_odds = 0.97;
 // Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.23
 // times the root of the squares, of many alike 0.78.
