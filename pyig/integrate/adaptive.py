@@ -24,9 +24,9 @@ from pyig.rows import cells_for
 _LEAST_STEPS = 5
 _SHARED = 0.03  # correlation of the errors of two baselines' paths, as measured
 _INSIDE, _INSIDE_OF_RTOL = 2.0**-16, 2.0**-7  # alpha of the first node, which cannot be told from 0 in the result
-# A gradient that goes on growing as 1 / alpha before that node hides this multiple of what a constant one would; less
-# than this share of the tolerance is no matter.
-_HIDDEN, _NEGLIGIBLE = 5.0, 0.25
+# A gradient that goes on growing as 1 / alpha gives, over the room before that node, an eleventh of its attributions
+# were it constant there, and hides several times that; one that is merely steep gives a thousandth at most.
+_STEEP, _HIDDEN = 0.002, 5.0
 _ROW_BYTES = 1 << 29  # gradient rows of open cells, beside those that a single path may need
 
 
@@ -125,7 +125,7 @@ class AdaptiveRun:
         squares, total = (np.bincount(rows, weights=plan.error**power, minlength=results) for power in (2, 1))
         errors = np.sqrt((1 - _SHARED) * squares + _SHARED * total**2) / np.maximum(1, self._shares)
         hidden = np.bincount(rows, weights=self._hidden, minlength=results) / np.maximum(1, self._shares)
-        hidden = np.maximum(_HIDDEN * hidden - _NEGLIGIBLE * self._scheme.rtol * sizes, 0.0)
+        hidden = np.where(hidden > _STEEP * sizes, _HIDDEN * hidden, 0.0)
         errors = errors + hidden
         self._evaluator.monitor.unseen(int((hidden > 0).sum()))
         with np.errstate(invalid="ignore"):
