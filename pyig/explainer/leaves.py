@@ -28,12 +28,12 @@ def _filled(outcome: Outcome, blocks: list[list[Tensor]]) -> list[NDArray[Any]]:
     for i, like in enumerate(outcome.template):
         parts = [block[outcome.moving.index(i)] for block in blocks] if i in outcome.moving else None
         dtype = np.dtype(np.float32) if parts is None else outcome.backend.to_numpy(like[:0]).dtype
-        leaf = None if parts is None else _whole(outcome, parts, dtype)
-        if leaf is None:
-            leaf = np.zeros((_rows(outcome), *map(int, like.shape[1:])), dtype=dtype)
-            if parts is not None:
-                _fill(leaf, outcome, parts)
-        leaf = leaf.reshape(_shape(outcome, like))
+        whole, shape = None if parts is None else _whole(outcome, parts, dtype), _shape(outcome, like)
+        # A view that is read-only can still be written by its base, and so would be copied: made in its own shape.
+        leaf = np.zeros(shape, dtype=dtype) if whole is None else whole
+        leaf = leaf if leaf.shape == shape else leaf.reshape(shape)
+        if whole is None and parts is not None:
+            _fill(leaf.reshape(_rows(outcome), *map(int, like.shape[1:])), outcome, parts)
         leaf.flags.writeable = False
         out.append(leaf)
     return out

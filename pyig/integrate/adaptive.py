@@ -25,8 +25,8 @@ _LEAST_STEPS = 5
 _SHARED = 0.03  # correlation of the errors of two baselines' paths, as measured
 _INSIDE, _INSIDE_OF_RTOL = 2.0**-16, 2.0**-7  # alpha of the first node, which cannot be told from 0 in the result
 # A gradient that goes on growing as 1 / alpha gives, over the room before that node, an eleventh of its attributions
-# were it constant there, and hides several times that; one that is merely steep gives a thousandth at most.
-_STEEP, _HIDDEN = 0.002, 5.0
+# were it constant there, and hides several times that; one that rises within a hundred times that room gives less.
+_STEEP, _HIDDEN = 0.01, 5.0
 _ROW_BYTES = 1 << 29  # gradient rows of open cells, beside those that a single path may need
 
 
