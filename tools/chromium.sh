@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that there is a Chromium for `make e2e`: names it, installs it with apt, or says what to do.
+# Makes sure that there is a Chromium for `make module` and `make e2e`: names it, installs it with apt, or says what to do.
 set -euo pipefail
 
 find_browser() {
@@ -22,5 +22,5 @@ if command -v apt-get >/dev/null && { ((EUID == 0)) || sudo -n true 2>/dev/null;
     exit 0
   fi
 fi
-echo "make e2e needs Chromium, and could not install it: install it yourself, or name it in PYIG_CHROMIUM." >&2
+echo "The tests of the widget need Chromium, and it could not be installed: install it yourself, or name it in PYIG_CHROMIUM." >&2
 exit 1
