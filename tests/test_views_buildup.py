@@ -14,10 +14,10 @@ from test_html import ALLOWED, EVIL, Page
 
 from pyig.errors import InputTypeError
 from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.explanation.one_path import heading
 from pyig.views.buildup_html import fragment
 from pyig.views.html import html, page
 from pyig.views.lines import DASHES, HUES, looks, spans
-from pyig.views.words import heading
 
 
 def made(names: tuple[str, ...] = ("age", "income", "3 others"), **changes: Any) -> CumulativeAttributions:

@@ -18,7 +18,7 @@ from pyig.explainer.tokens import route
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
 from pyig.explanation.groups import Groups, flat_attributions, groups_of
-from pyig.explanation.table import sample_labels, target_label
+from pyig.explanation.one_path import heading, pick
 from pyig.integrate.along import Along, Kept, nodes_rule
 from pyig.integrate.curves import running
 from pyig.integrate.inputs import read_inputs
@@ -72,7 +72,7 @@ def along(
     options: dict[str, Any],
 ) -> CumulativeAttributions:
     """See `IntegratedGradients.along`."""
-    i, k = _picked(explanation, sample, target)
+    i, k = pick(explanation, sample, target)
     question = asked(explanation, i, k, x, options)
     if x is None and not tree.is_frame(explanation.inputs):
         question["x"] = _native(explainer, question["x"])
@@ -233,7 +233,7 @@ def _lines(
         error=float(explanation.error.ravel()[number]),
         n_evals=int(there.sum()),
         complete=len(whole) == len(outcome.baselines),
-        title=_title(explanation, i, k),
+        title=heading(explanation, i, k),
         meta={"log_odds": kept.log_odds, "baselines": len(used), "backend": outcome.backend.name},
     )
 
@@ -343,16 +343,3 @@ def of_inputs(explainer: IntegratedGradients, question: dict[str, Any], parts: S
 def _rows(explanation: Explanation) -> bool:
     """Tell whether the baseline has a row for each sample."""
     return len(explanation) > 1 and all(len(leaf) > 1 for leaf in tree.flatten(explanation.baselines)[0])
-
-
-def _title(explanation: Explanation, i: int, k: int) -> str:
-    target = target_label(explanation, i, k)
-    return f"sample {sample_labels(explanation)[i]}" + (f", target {target}" if target is not None else "")
-
-
-def _picked(explanation: Explanation, sample: int, target: int) -> tuple[int, int]:
-    count = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
-    for kind, index, length in (("sample", sample, len(explanation)), ("target", target, count)):
-        if not -length <= index < length:
-            raise InputError(f"expected the position of a {kind} below {length}; got {kind}={index}")
-    return sample % len(explanation), target % count

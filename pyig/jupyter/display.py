@@ -20,6 +20,7 @@ from IPython.display import display
 
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.explanation.one_path import of_path
 from pyig.jupyter.origin import Origin, origin_of
 from pyig.views import show
 from pyig.views.markup import Html, esc
@@ -123,7 +124,7 @@ def static_copy(
 def thumbnail(explanation: Explanation, limit: int = 160) -> bytes:
     """Return the overlay of the first sample as a small PNG."""
     leaf, layout = picture_leaf(explanation)
-    phi = leaf.attributions[0] if explanation.values.ndim == 1 else leaf.attributions[0, 0]
+    phi = of_path(explanation, leaf.attributions, 0, 0)
     pixels, picture = per_pixel(phi, layout), visible(leaf.inputs[0], layout)
     factor = -(-max(pixels.shape) // limit)
     zoom = max(1, limit // max(pixels.shape))

@@ -13,9 +13,9 @@ import numpy as np
 from pyig.explainer.along import nodes_of
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.explanation.one_path import heading, targets_each
 from pyig.jupyter.origin import Origin
 from pyig.views.lines import spans, told
-from pyig.views.words import heading
 
 TOP, MOST_NODES = 6, 65  # lines, and nodes: a chart shows no more
 _MOST_PATHS = 500
@@ -49,7 +49,7 @@ class LinesQuestion:
 
 def place_of(explanation: Explanation, number: int) -> tuple[int, int]:
     """Return sample and target of a path."""
-    return divmod(number, 1 if explanation.values.ndim == 1 else explanation.values.shape[1])
+    return divmod(number, targets_each(explanation))
 
 
 def costs(explanation: Explanation, pace: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pyig.explainer import IntegratedGradients
 from pyig.explainer.again import remembered
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.explanation.one_path import targets_each
 from pyig.explanation.table import feature_labels
 from pyig.jupyter.esm import css, packed
 from pyig.jupyter.lines import LinesQuestion, costs, shown
@@ -285,7 +286,7 @@ class ExplanationWidget(anywidget.AnyWidget):
         if self._origin is None:
             raise InputError(_NO_MODEL)
         e: Explanation = self.explanation
-        i = n // (1 if e.values.ndim == 1 else e.values.shape[1])
+        i = n // targets_each(e)
         # What was asked before this counts, also where its answer will never be shown.
         asked = self._asked or _Question(self._origin.of_sample(i, len(e)), self._edits, self._unedited, {})
         origin = asked.origin.with_options(changes, e.output_names).edited(edits)

@@ -8,11 +8,11 @@ import numpy as np
 
 from pyig.errors import unknown
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import heading, pick
 from pyig.views.colours import hex_of
 from pyig.views.figure import bare, figure_of, new_figure
 from pyig.views.ranking import Ranking, rank
-from pyig.views.shapes import pick
-from pyig.views.words import equation, heading, number, plural, shorten, signed
+from pyig.views.words import equation, number, plural, shorten, signed
 
 REST = "#8c8c8c"
 FORMS = ("bars", "waterfall")

@@ -8,11 +8,11 @@ import numpy as np
 
 from pyig.errors import InputError
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import heading, pick
 from pyig.explanation.running import running_sum
 from pyig.views.colours import hex_of
 from pyig.views.figure import bare, figure_of, new_figure
-from pyig.views.shapes import pick
-from pyig.views.words import heading, number
+from pyig.views.words import number
 
 
 def convergence(explanation: Explanation, sample: int = 0, target: int = 0, ax: Any = None) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pyig.errors import InputTypeError
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
+from pyig.explanation.one_path import heading, targets_each
 from pyig.views.buildup_html import markup
 from pyig.views.curve import curve
 from pyig.views.markup import Html, esc, name
@@ -15,7 +16,7 @@ from pyig.views.pictures import picture_row
 from pyig.views.shapes import kind_of
 from pyig.views.skeleton import fragment_of, page_of
 from pyig.views.tables import bar_table, summary
-from pyig.views.words import equation, heading, number, plural
+from pyig.views.words import equation, number, plural
 
 Along = CumulativeAttributions | Iterable[CumulativeAttributions] | None
 NOTEBOOK_SAMPLES, NOTEBOOK_ROWS = 3, 10
@@ -103,7 +104,7 @@ def _details(
 ) -> str:
     kind, known = kind_of(e), _known(along)
     parts: list[str] = []
-    targets = 1 if e.values.ndim == 1 else e.values.shape[1]
+    targets = targets_each(e)
     for i in range(min(samples, len(e))):
         for k in range(targets):
             caption = equation(e, i, k) if own_heading else f"{heading(e, i, k)}: {equation(e, i, k)}"

@@ -9,10 +9,11 @@ import numpy as np
 
 from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import heading, of_path, pick
 from pyig.views.figure import bare, figure_of, new_figure
 from pyig.views.raster import Heat, heat, mask, overlay, per_pixel, visible
-from pyig.views.shapes import pick, picture_leaf
-from pyig.views.words import equation, heading, signed
+from pyig.views.shapes import picture_leaf
+from pyig.views.words import equation, signed
 
 PANELS = ("input", "heat", "overlay")
 TITLES = {
@@ -73,7 +74,7 @@ def image(
         raise InputError(f"expected one Axes per panel, at least one; got {len(axes or [])} for {names}")
 
     chosen, layout = picture_leaf(explanation, leaf)
-    attributions = chosen.attributions[i] if explanation.values.ndim == 1 else chosen.attributions[i, k]
+    attributions = of_path(explanation, chosen.attributions, i, k)
     picture = visible(chosen.inputs[i], layout)
     colours = heat(per_pixel(attributions, layout), sign, clip, vmax)
     ratio = picture.shape[1] / picture.shape[0]

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import pick
 from pyig.explanation.table import feature_labels, flat_columns, target_label
 from pyig.views.markup import Html, esc, name, row
 from pyig.views.passage import LEVELS, STYLE
 from pyig.views.ranking import text_columns
-from pyig.views.shapes import pick
 from pyig.views.skeleton import fragment_of
 from pyig.views.words import plural, shorten, signed
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
+from pyig.explanation.one_path import of_path
 from pyig.views.colours import hex_of
 from pyig.views.markup import esc, name
 from pyig.views.words import signed
@@ -47,7 +48,7 @@ def passage(explanation: Explanation, i: int, k: int, leaf: Leaf) -> str:
     Pieces without letters, which only space the others, stay as they are. Where no piece begins or ends in white space,
     as tokens do, a space is set between them.
     """
-    phi = leaf.attributions[i] if explanation.values.ndim == 1 else leaf.attributions[i, k]
+    phi = of_path(explanation, leaf.attributions, i, k)
     pieces, amounts = [str(piece) for piece in leaf.inputs[i]], np.asarray(phi, dtype=np.float64).tolist()
     largest = max((abs(a) for a in amounts if math.isfinite(a)), default=0.0)
     figures, starts = signed(amounts), [str(start).strip() for start in leaf.baselines[i]]

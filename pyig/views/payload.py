@@ -14,6 +14,7 @@ import numpy as np
 
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
+from pyig.explanation.one_path import of_path, targets_each
 from pyig.explanation.running import coarser, running_sum
 from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label
 from pyig.explanation.verdict import l1, percent, status
@@ -104,7 +105,7 @@ class _Facts:
 def _path(facts: _Facts, number: int) -> dict[str, Any]:
     """Describe one path in words and numbers."""
     e = facts.explanation
-    k = 1 if e.values.ndim == 1 else e.values.shape[1]
+    k = targets_each(e)
     i, j = divmod(number, k)
     shares = float(facts.error_share[number]), float(facts.gap_share[number])
     return {
@@ -147,13 +148,13 @@ def _tab(e: Explanation, tab: Tab) -> dict[str, Any]:
 
 def _arrays(packer: Packer, e: Explanation, number: int, tabs: list[Tab], full: bool) -> list[dict[str, Any]]:
     """Add the arrays of one path, and return what of it goes as JSON, tab by tab."""
-    k = 1 if e.values.ndim == 1 else e.values.shape[1]
+    k = targets_each(e)
     i, j = divmod(number, k)
     _add_record(packer, e, i, j)
     words = []
     for t, tab in enumerate(tabs):
         leaves = [e.leaves()[position] for position in tab.leaves]
-        phi = [leaf.attributions[i] if e.values.ndim == 1 else leaf.attributions[i, j] for leaf in leaves]
+        phi = [of_path(e, leaf.attributions, i, j) for leaf in leaves]
         entry: dict[str, Any] = {}
         if tab.kind == "image":
             _add_image(packer, f"{t}", leaves[0], phi[0], i, tab.layout, full)
@@ -219,7 +220,7 @@ def _spread(e: Explanation, tab: Tab, i: int, j: int) -> Array | None:
     if e.standard_error is None:
         return None
     leaves = flatten(e.standard_error)[0]
-    parts = [leaves[p][i] if e.values.ndim == 1 else leaves[p][i, j] for p in tab.leaves]
+    parts = [of_path(e, leaves[p], i, j) for p in tab.leaves]
     return np.concatenate([np.ravel(part) for part in parts])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import of_path
 from pyig.views.colours import Bytes
 from pyig.views.markup import esc
 from pyig.views.png import data_uri, encode
@@ -23,7 +24,7 @@ def picture_row(explanation: Explanation, i: int, k: int, caption: str, limit: i
     first in the overlay, then in the input.
     """
     leaf, layout = picture_leaf(explanation)
-    attributions = leaf.attributions[i] if explanation.values.ndim == 1 else leaf.attributions[i, k]
+    attributions = of_path(explanation, leaf.attributions, i, k)
     pixels, picture = per_pixel(attributions, layout), visible(leaf.inputs[i], layout)
     factor = -(-max(pixels.shape) // limit)
     small, shown = shrink(pixels, factor), np.rint(shrink(picture, factor)).astype(np.uint8)

@@ -10,11 +10,11 @@ import numpy as np
 from pyig.errors import InputError
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
+from pyig.explanation.one_path import heading, of_path, pick
 from pyig.views.colours import hex_of
 from pyig.views.figure import figure_of, new_figure
 from pyig.views.passage import SAID, STRONGEST, is_text
-from pyig.views.shapes import pick
-from pyig.views.words import equation, heading, shorten, signed
+from pyig.views.words import equation, shorten, signed
 
 ACROSS = 64  # letters of one line
 LETTER = 0.602  # width of a letter of the one font whose letters are all alike, per point of its size
@@ -44,7 +44,7 @@ def pieces(explanation: Explanation, sample: int = 0, target: int = 0, leaf: str
     """
     i, k = pick(explanation, sample, target)
     chosen = _text_leaf(explanation, leaf)
-    phi = chosen.attributions[i] if explanation.values.ndim == 1 else chosen.attributions[i, k]
+    phi = of_path(explanation, chosen.attributions, i, k)
     # What only stands between the words is drawn as room.
     told = [(shorten(str(p), LONGEST), float(a)) for p, a in zip(chosen.inputs[i], phi, strict=True) if str(p).strip()]
     places, lines = _laid([len(text) for text, _ in told])

@@ -9,11 +9,11 @@ import numpy as np
 from pyig.errors import InputError
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
+from pyig.explanation.one_path import heading, of_path, pick
 from pyig.views.colours import hex_of
 from pyig.views.figure import bare, figure_of, new_figure
-from pyig.views.shapes import pick
 from pyig.views.tabs import kind_of_leaf
-from pyig.views.words import equation, heading
+from pyig.views.words import equation
 
 
 def series(explanation: Explanation, sample: int = 0, target: int = 0, leaf: str | None = None, ax: Any = None) -> Any:
@@ -38,7 +38,7 @@ def series(explanation: Explanation, sample: int = 0, target: int = 0, leaf: str
     """
     i, k = pick(explanation, sample, target)
     chosen = _series_leaf(explanation, leaf)
-    phi = np.asarray(chosen.attributions[i] if explanation.values.ndim == 1 else chosen.attributions[i, k], np.float64)
+    phi = np.asarray(of_path(explanation, chosen.attributions, i, k), np.float64)
     sums, best = phi.sum(axis=1), int(np.argmax(np.nan_to_num(np.abs(phi)).sum(axis=0)))
     title = f"{heading(explanation, i, k)}\n{equation(explanation, i, k)}"
     if ax is None:

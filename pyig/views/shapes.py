@@ -33,12 +33,3 @@ def picture_leaf(explanation: Explanation, name: str | None = None) -> tuple[Lea
         f"expected a picture (N, H, W), (N, H, W, C) or (N, C, H, W) with C <= {CHANNELS}"
         f"{'' if name is None else f' named {name!r}'}; the input has {shapes}. Use kind='bars' or kind='text'"
     )
-
-
-def pick(explanation: Explanation, sample: int, target: int) -> tuple[int, int]:
-    """Check the positions of a sample and of a target among its targets; negative ones count from the end."""
-    count = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
-    for kind, index, length in (("sample", sample, len(explanation)), ("target", target, count)):
-        if not -length <= index < length:
-            raise InputError(f"expected the position of a {kind} below {length}; got {kind}={index}")
-    return sample % len(explanation), target % count

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import targets_each
 from pyig.explanation.table import sample_labels, target_label
 from pyig.explanation.verdict import percent, status
 from pyig.views.colours import Bytes, signed_palette
@@ -24,7 +25,7 @@ STRIPES = np.array([[140, 140, 140], [208, 208, 208]], np.uint8)
 
 def summary(explanation: Explanation, rows: int) -> str:
     """Return the table of all paths, at most `rows` of them: F, gap, estimated error, gradients, status."""
-    n, k = len(explanation), (1 if explanation.values.ndim == 1 else explanation.values.shape[1])
+    n, k = len(explanation), targets_each(explanation)
     labels, states = sample_labels(explanation), status(explanation)
     columns = ("values", "baseline_values", "deltas", "relative_gap", "relative_error", "n_evals")
     flat = [getattr(explanation, column).ravel() for column in columns]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pyig.explanation import Explanation
+from pyig.explanation.one_path import heading, targets_each
 from pyig.views.ranking import Ranking, rank
-from pyig.views.words import Shown, equation, heading, number, plural, shorten, signed
+from pyig.views.words import Shown, equation, number, plural, shorten, signed
 
 BAR = 20
 LABEL = 40
@@ -28,7 +29,7 @@ def text(explanation: Explanation, top: int | None = 10, samples: int = 5) -> Sh
         One block of lines per sample and target. Bars of ``+`` speak for F, bars of ``-`` against it.
     """
     blocks = []
-    targets = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
+    targets = targets_each(explanation)
     for i in range(min(samples, len(explanation))):
         for k in range(targets):
             title = f"{heading(explanation, i, k)}: {equation(explanation, i, k)}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyig.explanation import Explanation
-from pyig.explanation.table import sample_labels, target_label
+from pyig.explanation.one_path import targets_each
 
 
 class Shown(str):
@@ -64,15 +64,9 @@ def shorten(text: str, width: int) -> str:
     return f"{line[: width - 1 - tail]}…{line[len(line) - tail :]}"
 
 
-def heading(explanation: Explanation, i: int, k: int) -> str:
-    """Name the path: ``sample p-1, target ant``."""
-    target = target_label(explanation, i, k)
-    return f"sample {sample_labels(explanation)[i]}" + (f", target {target}" if target is not None else "")
-
-
 def change(explanation: Explanation, i: int, k: int) -> tuple[float, float, float]:
     """Return F(x), F(x') and their difference for one path."""
-    count = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
+    count = targets_each(explanation)
     after, before = (float(v.ravel()[i * count + k]) for v in (explanation.values, explanation.baseline_values))
     return after, before, after - before
 
