@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pyig.contracts import Forward
 from pyig.structure.agreement import OR_MIXED, SHARE, gradients_agree, values_agree
+from pyig.structure.refusal import Refusal
+
+T = TypeVar("T")
 
 Evaluate = Callable[[list[Any], list[Any]], Any]
+
+
+def compared(
+    compare: Callable[[Forward, Sequence[Any], Sequence[Any], Sequence[Any]], T],
+    forward: Forward,
+    points: Sequence[Any],
+    starts: Sequence[Any],
+    fixed: Sequence[Any],
+) -> T | Refusal:
+    """Return ``compare(forward, points, starts, fixed)``; where the layers cannot be called, a refusal."""
+    try:
+        return compare(forward, points, starts, fixed)
+    except Exception as error:  # a layer may be another than when it was recorded, or not take float64
+        return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")
 
 
 def ends_and_middle(points: Sequence[Any], starts: Sequence[Any], fixed: Sequence[Any]) -> tuple[list[Any], list[Any]]:

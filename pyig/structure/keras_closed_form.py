@@ -15,7 +15,7 @@ import tensorflow as tf
 from pyig.contracts import Forward
 from pyig.structure.agreement import OTHER_LAYERS
 from pyig.structure.curves import BENT_TWICE, MOST_LAYERS, TOO_DEEP, Move, find_curves
-from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients
+from pyig.structure.keras_check import close, compared, ends_and_middle, gradient_gap, gradients
 from pyig.structure.keras_program import Program
 from pyig.structure.keras_record import Recording, recorded, unchanged
 from pyig.structure.keras_secant import mean_slope
@@ -154,12 +154,7 @@ def closed_form(
     if isinstance(recording, Refusal):
         return recording
     found = find_closed_form(recording)
-    if isinstance(found, Refusal):
-        return found
-    try:
-        return found.verified(forward, points, starts, fixed)
-    except Exception as error:  # an activation may not take float64
-        return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")
+    return found if isinstance(found, Refusal) else compared(found.verified, forward, points, starts, fixed)
 
 
 def find_closed_form(recording: Recording) -> ClosedForm | Refusal:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 from pyig.contracts import Backend, Forward
 from pyig.structure.affine import search_pays
 from pyig.structure.keras import find_layer
+from pyig.structure.keras_check import compared
 from pyig.structure.keras_prefix import Prefix, explicit_prefix, find_prefix
 from pyig.structure.keras_record import record
 from pyig.structure.refusal import DOES_NOT_PAY, NEVER_PAYS, Refusal
@@ -31,8 +32,10 @@ def hoisting(
     layer = None if explicit is None else find_layer(model, explicit)
     if layer is None and not (search_pays(evaluations) if known is None else known.pays(evaluations)):
         return DOES_NOT_PAY
-    if known is not None and _agree(known.still_holds, forward, points, starts, fixed):
-        return known
+    if known is not None:
+        held = compared(known.still_holds, forward, points, starts, fixed)
+        if held:
+            return known
     recording = record(model, forward, points, fixed, mark=layer)
     if isinstance(recording, Refusal):
         return recording
@@ -41,17 +44,4 @@ def hoisting(
         return found
     if layer is None and not found.pays(evaluations):
         return DOES_NOT_PAY if found.pays(math.inf) else NEVER_PAYS
-    return _agree(found.verified, forward, points, starts, fixed)
-
-
-def _agree(
-    compare: Callable[..., Prefix | Refusal],
-    forward: Forward,
-    points: Sequence[Any],
-    starts: Sequence[Any],
-    fixed: Sequence[Any],
-) -> Prefix | Refusal:
-    try:
-        return compare(forward, points, starts, fixed)
-    except Exception as error:  # a layer may be another than when it was recorded
-        return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")
+    return compared(found.verified, forward, points, starts, fixed)

@@ -17,7 +17,7 @@ from pyig.structure.agreement import OTHER_LAYERS, values_agree
 from pyig.structure.bends import NOT_PIECEWISE, Piece, find_bends
 from pyig.structure.keras_check import close, ends_and_middle, gradient_gap, gradients, wave
 from pyig.structure.keras_prefix import Prefix, cuts, prefix_at
-from pyig.structure.keras_program import Program
+from pyig.structure.keras_program import Program, pulled
 from pyig.structure.keras_record import Recording
 from pyig.structure.keras_recurring import Recurring
 from pyig.structure.keras_steps import Step
@@ -241,13 +241,7 @@ def find_piecewise(recording: Recording) -> Piecewise | Refusal:
 def _pulled(program: Program, moving: int, given: Sequence[Any]) -> list[Any]:
     """Return the VJP of a part of the model; given are its points, fixed tensors, and the cotangent."""
     *rows, along = given
-    leaves = [tf.identity(leaf) for leaf in rows[:moving]]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        for leaf in leaves:
-            tape.watch(leaf)
-        (out,) = program([*leaves, *rows[moving:]])
-    found = tape.gradient(out, leaves, along, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return [tf.convert_to_tensor(leaf) for leaf in found]
+    return pulled(program, [tf.identity(leaf) for leaf in rows[:moving]], rows[moving:], along)
 
 
 def _piece(recording: Recording, step: Step) -> Piece:

@@ -18,7 +18,7 @@ from pyig.structure import keras_check
 from pyig.structure.affine import Cut, Operation, Place, bottlenecks, cheapest, pays
 from pyig.structure.agreement import NOT_AFFINE, OTHER_VALUES, between, cut_gap
 from pyig.structure.keras_check import close, ends_and_middle, same_product, wave
-from pyig.structure.keras_program import Program
+from pyig.structure.keras_program import Program, pulled
 from pyig.structure.keras_record import Recording
 from pyig.structure.keras_recurring import Recurring
 from pyig.structure.keras_tools import describe
@@ -175,13 +175,7 @@ def prefix_at(recording: Recording, frontier: int, place: Place) -> Prefix:
 def _pulled(before: Program, moving: int, given: Sequence[Any]) -> list[Any]:
     """Return the VJP of the part before the cut; given are points, fixed tensors, and the gradient."""
     *rows, gradient = given
-    leaves = [tf.zeros_like(leaf) for leaf in rows[:moving]]
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        for leaf in leaves:
-            tape.watch(leaf)
-        (frontier,) = before([*leaves, *rows[moving:]])
-    found = tape.gradient(frontier, leaves, gradient, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return [tf.convert_to_tensor(leaf) for leaf in found]
+    return pulled(before, [tf.zeros_like(leaf) for leaf in rows[:moving]], rows[moving:], gradient)
 
 
 def cuts(recording: Recording, affine_only: bool = True) -> list[tuple[int, Place]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import tensorflow as tf
+
 from pyig.structure.keras_steps import Step
 
 Hooks = Mapping[int, Callable[[Mapping[int, Any], Any], Any]]
@@ -72,3 +74,13 @@ class Program:
             known.update(zip(step.outputs, made, strict=True))
             for number in frees:
                 del known[number]
+
+
+def pulled(program: Program, leaves: Sequence[Any], rest: Sequence[Any], along: Any) -> list[Any]:
+    """Return the VJP at the leaves of a program with one result, zero where the result does not depend on a leaf."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        for leaf in leaves:
+            tape.watch(leaf)
+        (out,) = program([*leaves, *rest])
+    found = tape.gradient(out, list(leaves), along, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return [tf.convert_to_tensor(leaf) for leaf in found]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pyig.contracts import Forward
 from pyig.structure.curves import MOST_LAYERS
+from pyig.structure.keras_check import compared
 from pyig.structure.keras_piecewise import Piecewise, find_piecewise
 from pyig.structure.keras_record import Recording, recorded, unchanged
 from pyig.structure.keras_tools import inside
@@ -34,9 +35,4 @@ def piecewise(
     if not isinstance(recording, Recording):
         return recording
     found = find_piecewise(recording)
-    if isinstance(found, Refusal):
-        return found
-    try:
-        return found.verified(forward, points, starts, fixed)
-    except Exception as error:  # an activation may not take float64
-        return Refusal(f"its layers cannot be called one by one ({type(error).__name__}: {error})")
+    return found if isinstance(found, Refusal) else compared(found.verified, forward, points, starts, fixed)
