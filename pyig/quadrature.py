@@ -228,25 +228,41 @@ class AdaptivePlan:
         How many gradient rows may be kept at a time, at least `max_evals`; rounds that would exceed it wait.
     noise : float
         Rounding of the values, relative to the largest of a path: smaller defects are not held against a cell.
+    first : float
+        Where the node at alpha = 0 is evaluated instead. The planner is told what F would be at 0 by its slope there.
     """
 
     def __init__(
-        self, paths: int, rtol: float, max_evals: int, log_odds: bool, caution: float, most_rows: int, noise: float
+        self,
+        paths: int,
+        rtol: float,
+        max_evals: int,
+        log_odds: bool,
+        caution: float,
+        most_rows: int,
+        noise: float,
+        first: float,
     ) -> None:
         self._planner = _core.Planner(
             paths, rtol=rtol, max_evals=max_evals, log_odds=log_odds, caution=caution, max_rows=most_rows, noise=noise
         )
         self._log_odds = log_odds
         self._paths = paths
+        self._first = first
+        self.starts: NDArray[np.bool_] = np.zeros(0, dtype=bool)
 
     def ask(self, rows: int) -> tuple[Ints, Floats] | None:
-        """Return the next pairs, at most `rows`; the same again until they are told; None when all paths are done."""
+        """Return the next pairs, at most `rows`; the same again until they are told; None when all paths are done.
+
+        `starts` says which of them are first nodes.
+        """
         paths, alphas = self._planner.ask(rows)
-        return (paths, alphas) if len(paths) else None
+        self.starts = alphas == 0
+        return (paths, np.where(self.starts, self._first, alphas)) if len(paths) else None
 
     def tell(self, values: Floats, slopes: Floats) -> Ints:
         """Tell the scalars of the pairs last asked; return the slots where their gradient rows go."""
-        slots: Ints = self._planner.tell(values, slopes)
+        slots: Ints = self._planner.tell(np.where(self.starts, values - self._first * slopes, values), slopes)
         return slots
 
     def combinations(self) -> Combinations:
@@ -309,6 +325,9 @@ class AdaptivePlan:
         """
         told = self._planner.record(path) if self.n_evals[path] else ()
         table: Floats = np.array(told, dtype=np.float64).reshape(-1, 4)
+        start = table[:, 0] == 0
+        table[start, 0] = self._first
+        table[start, 1] += self._first * table[start, 2]
         if self._log_odds:
             odds = table[:, 1].copy()
             table[:, 1], table[:, 2] = sigmoid(odds), sigmoid_slope(odds) * table[:, 2]

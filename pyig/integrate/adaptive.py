@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pyig.contracts import Combinations, Floats, Ints
-from pyig.integrate.evaluation import Evaluator, Pairs, Paths
+from pyig.integrate.evaluation import Evaluator, Paths
 from pyig.integrate.loop import Integrals
 from pyig.integrate.rounding import rounding
 from pyig.quadrature import AdaptivePlan, sigmoid, sigmoid_slope
@@ -77,11 +77,11 @@ class AdaptiveRun:
         self._scheme, self._evaluator, self._paths = scheme, evaluator, paths
         most_rows = scheme.max_evals + _ROW_BYTES // (8 * max(1, paths.ends.floats))
         noise = max(rounding(leaf) for leaf in paths.ends.stop)
-        self._plan = AdaptivePlan(
-            len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise
-        )
         # Far enough for rounding not to restore the ties.
         self._first = max(min(_INSIDE, scheme.rtol * _INSIDE_OF_RTOL), noise / 4)
+        self._plan = AdaptivePlan(
+            len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise, self._first
+        )
         self._cells = cells_for(evaluator.backend, paths.ends, most_rows)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
         self._closed = np.zeros(len(paths), dtype=bool)
@@ -92,7 +92,7 @@ class AdaptiveRun:
     def step(self) -> bool:
         """Evaluate the next batch, and let the planner judge every path whose round is complete."""
         closed = int(self._closed.sum())
-        found = self._evaluator.next(self._paths, self._cells, self._ask)
+        found = self._evaluator.next(self._paths, self._cells, self._plan.ask)
         if found is None:
             return False
         pairs, ((values, grads),) = found
@@ -100,8 +100,8 @@ class AdaptiveRun:
         number, slope = self._evaluator.scalars(self._paths, pairs, values, slopes)
         there = pairs[1] == 1
         self._stops[pairs[0][there]] = number[there]
-        start = pairs[1] == self._first
-        slots = self._plan.tell(np.where(start, number - self._first * slope, number), slope)
+        start = self._plan.starts
+        slots = self._plan.tell(number, slope)
         self._cells.keep(grads, slots)
         if start.any():
             self._hidden[pairs[0][start]] = self._before_the_first(pairs[0][start], slots[start], number[start])
@@ -150,10 +150,6 @@ class AdaptiveRun:
         factors = self._first * (sigmoid_slope(values) if self._scheme.log_odds else np.ones(len(paths)))
         return self._cells.measure(Combinations(paths, np.zeros(len(paths), dtype=bool), each, slots, factors))
 
-    def _ask(self, rows: int) -> Pairs | None:
-        pairs = self._plan.ask(rows)
-        return None if pairs is None else (pairs[0], np.where(pairs[1] == 0, self._first, pairs[1]))
-
     def _mean_stops(self) -> Floats:
         """Return F at the inputs, the mean over the baselines."""
         values = sigmoid(self._stops) if self._scheme.log_odds else self._stops
@@ -179,17 +175,9 @@ class AdaptiveRun:
         """Return the record of the lone baseline's path, or the means where all baselines' paths have a node."""
         out: list[Floats] = []
         for row in range(self._paths.ends.results):
-            parts = [self._record(int(p)) for p in np.flatnonzero(self._paths.ends.result_rows == row)]
+            parts = [self._plan.record(int(p)) for p in np.flatnonzero(self._paths.ends.result_rows == row)]
             shared = parts[0][:, 0]
             for part in parts[1:]:
                 shared = np.intersect1d(shared, part[:, 0])
             out.append(np.mean([part[np.isin(part[:, 0], shared)] for part in parts], axis=0))
         return out
-
-    def _record(self, path: int) -> Floats:
-        """Return alpha, F, slope and weight by rising alpha, the first node where it was evaluated."""
-        record = self._plan.record(path)
-        start = record[:, 0] == 0
-        record[start, 0] = self._first
-        record[start, 1] += self._first * record[start, 2]
-        return record
