@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from cell_twin import Node, rise, sigmoid_slope
+from whole_twin import FEW, Whole
 
 SMOOTH_ENOUGH, SMOOTH_ENOUGH_LOG_ODDS = 0.026, 0.13
 SMOOTH_PART, SMOOTH_PART_LOG_ODDS = 4.2, 0.85
 LEAST_TURN, MOST_CHANGE, MOST_GROWTH, LEAST_PART = 0.3, 1.5, 4.0, 0.1
 OWN_SHARE, PAIR_SHARE, LEAST_MISSED, LEAST_EVIDENCE, LEAST_VISIBLE = 0.75, 0.25, 0.03, 0.1, 0.05
-ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.92, 0.97
+ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.88, 0.94
 OF_MANY, OF_ONE = 0.78, 0.45
 RESOLVED_SPAN, SPAN_UNIT = 3.5, 8.0
+ENOUGH_SMOOTH, LEAST_MISSED_BY_SPLINE, MOST_GAIN = 0.25, 0.1, 0.2
+SPLINE_SHARE, MOST_STRETCH = 0.65, 0.5
+LEAST_SPLINE, LEAST_SPLINE_LOG_ODDS = 0.2, 0.03
 QUARTIC = (
     (251.0, 646.0, -264.0, 106.0, -19.0),
     (-19.0, 346.0, 456.0, -74.0, 11.0),
@@ -42,6 +46,8 @@ class Cell:
     simpson: dict[Node, float] = field(default_factory=dict)
     norm: float = math.nan  # of the difference
     missed: float = 0.0  # the completeness gap of Simpson's value, without rounding
+    missed_by_halves: tuple[float, float] = (0.0, 0.0)
+    change: float = 0.0
     smooth: bool = False
     error: float = math.inf
     defect: float = 0.0
@@ -75,6 +81,10 @@ class Path:
     sum_squares: float = 0.0
     norm_squares: float = 0.0
     used: int = 0
+    whole: Whole | None = None
+    whole_rows: bool = True  # none was freed
+    by_spline: bool = False
+    gain: float = 1.0
 
 
 Look = tuple[bool, np.float64, np.float64, np.float64, np.float64, float]
@@ -100,7 +110,7 @@ class Errors:
     def look(self, path: Path, pair: tuple[Cell, Cell, Cell], both: np.float64, change: np.float64) -> Look:
         """Whether the pair is smooth, and what the errors of its cells are made of."""
         left, right, parent = pair
-        visible = max(LEAST_VISIBLE, float(np.sqrt(np.float64(path.sum_squares) / np.float64(path.norm_squares))))
+        visible = self.visible(path)
         x = change / both
         y = min(both / np.float64(parent.norm), np.float64(MOST_GROWTH))
         square = np.float64(left.norm * left.norm + right.norm * right.norm)
@@ -130,6 +140,7 @@ class Errors:
 
     def judge(self, path: Path, cell: Cell, look: Look) -> None:
         cell.smooth, growth, change, share, pooled, visible = look
+        cell.change = float(change)
         cell.defect = self.gap(cell, cell.combination())
         norm, own = np.float64(cell.norm), cell.missed / visible
         shared = (PAIR_SHARE * pooled + LEAST_MISSED * LEAST_MISSED) * (norm * norm)
@@ -138,7 +149,8 @@ class Errors:
         rough = ROUGH_PART_LOG_ODDS if self.log_odds else ROUGH_PART
         smooth = max(LEAST_PART * change, part * np.sqrt(share * missed * norm))
         expected = smooth if cell.smooth else rough * norm
-        estimate = float(self.caution * self.resolution(cell) * expected)
+        span = max(abs(cell.m.value - cell.a.value), abs(cell.b.value - cell.m.value))
+        estimate = float(self.caution * self.resolution(span) * expected)
         cell.error = max(estimate, abs(cell.defect) - self.floor(path))
 
     def floor(self, path: Path) -> float:
@@ -150,9 +162,49 @@ class Errors:
         """How the errors of the cells add: a factor on the root of the sum of their squares."""
         return OF_MANY + OF_ONE * (math.sqrt(path.squares) / path.errors) if path.errors > 0 else 1.0
 
-    def resolution(self, cell: Cell) -> float:
-        """Factor on the estimates where the log-odds change by much between the nodes."""
-        if not self.log_odds:
-            return 1.0
-        span = max(abs(cell.m.value - cell.a.value), abs(cell.b.value - cell.m.value))
-        return 1 + max(span - RESOLVED_SPAN, 0.0) / SPAN_UNIT
+    def resolution(self, span: float) -> float:
+        """Factor on the estimates where the log-odds change by so much between the nodes."""
+        return 1 + max(span - RESOLVED_SPAN, 0.0) / SPAN_UNIT if self.log_odds else 1.0
+
+    def visible(self, path: Path) -> float:
+        """The share of a norm that a sum over the features sees."""
+        return max(LEAST_VISIBLE, float(np.sqrt(np.float64(path.sum_squares) / np.float64(path.norm_squares))))
+
+    def mostly_rough(self, path: Path) -> bool:
+        return sum(c.smooth for c in path.leaves) < ENOUGH_SMOOTH * len(path.leaves)
+
+    def may_take_spline(self, path: Path) -> bool:
+        """Whether the rows of cells that need no more work are worth their room."""
+        assert path.whole is not None
+        rough = not path.whole.spline and self.mostly_rough(path)
+        return path.used <= FEW and path.whole_rows and not rough
+
+    def try_spline(self, path: Path, change: float, error: float) -> float:
+        """Return the smaller one of the cells' error and the spline's."""
+        assert path.whole is not None
+        if self.mostly_rough(path):
+            return error
+        changes = np.float64(plain_sum(c.change * c.change for c in path.leaves))
+        excess = max(abs(path.whole.gap) - self.floor(path), 0.0)
+        visible, norm = self.visible(path), np.float64(change)
+        seen = (path.whole.missed * path.whole.missed + excess * excess) / np.float64(visible * visible)
+        missed = np.sqrt(seen + (LEAST_MISSED_BY_SPLINE * norm) * (LEAST_MISSED_BY_SPLINE * norm))
+        least = (LEAST_SPLINE_LOG_ODDS if self.log_odds else LEAST_SPLINE) * np.sqrt(changes) / 2
+        expected = max(SPLINE_SHARE * np.sqrt(norm * missed), least)
+        estimate = self.caution * self.resolution(path.whole.span) * expected
+        found = float(np.sqrt(estimate * estimate + excess * excess))
+        if not found < error:
+            return error
+        self.stretch_spline(path, visible * norm)
+        path.by_spline = True
+        path.gain = max(found / error, MOST_GAIN)
+        return found
+
+    def stretch_spline(self, path: Path, visible_norm: np.float64) -> None:
+        """What the spline changes is stretched, or cut, so that less of its gap remains."""
+        assert path.whole is not None
+        seen = np.float64(plain_sum(c * n.slope for n, c in path.whole.changed.items()))
+        wanted = -path.whole.gap * seen / (seen * seen + visible_norm * visible_norm)
+        factor = 0.0 if seen == 0 else float(min(max(wanted, -MOST_STRETCH), MOST_STRETCH))
+        for node, changed in path.whole.changed.items():
+            path.whole.spline[node] += factor * changed

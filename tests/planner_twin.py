@@ -13,12 +13,13 @@ import math
 from collections import deque
 
 import numpy as np
-from cell_twin import Node, cell_weights, simpson_weights
+from cell_twin import Node, cell_weights, rise, simpson_weights
 from path_twin import Cell, Errors, Path, add, plain_sum
+from whole_twin import shifts, survey
 
 BATCHES_AHEAD = 4
 START = (0.0, 0.25, 0.5, 0.75, 1.0)
-AIM, NEGLIGIBLE = 0.8, 0.05
+AIM, NEGLIGIBLE = 0.9, 0.05
 
 
 class Planner:
@@ -193,7 +194,12 @@ class Planner:
         for node in (a, m, b):
             node.users += 1
         simpson = dict(zip((a, m, b), simpson_weights(self.log_odds, a, m, b), strict=True))
-        return Cell(a, m, b, two, add(two, self._ends(a, b), -1.0), simpson)
+        cell = Cell(a, m, b, two, add(two, self._ends(a, b), -1.0), simpson)
+        left, right = ((cell_weights(self.log_odds, x, y), x, y) for x, y in ((a, m), (m, b)))
+        cell.missed_by_halves = tuple(
+            w[0] * x.slope + w[1] * y.slope - rise(self.log_odds, x.value, y.value) for w, x, y in (left, right)
+        )  # type: ignore[assignment]
+        return cell
 
     def _grow(self, path: Path) -> None:
         """All nodes of the round are there: make the new cells and ask for their norms."""
@@ -210,6 +216,8 @@ class Planner:
         for cell, _, _ in path.refining:
             self._drop(path, cell)
         path.refining = []
+        path.by_spline = False
+        path.whole = survey(self.log_odds, path.nodes, self._errors.floor(path), path.whole_rows)
         total: dict[Node, float] = {}
         for cell in path.leaves:
             total = add(total, cell.combination(), 1.0)
@@ -219,6 +227,8 @@ class Planner:
             for wanted in (left.difference, right.difference, both, change):
                 self._requests.append((path, False, wanted))
             total = add(add(total, left.two, 1.0), right.two, 1.0)
+        if path.whole.spline:
+            self._requests.append((path, False, path.whole.changed))
         self._requests.append((path, True, total))
 
     def _judge(self, path: Path, norms: list[float]) -> None:
@@ -244,6 +254,11 @@ class Planner:
         excess = max(abs(gap) - self._errors.floor(path), 0.0)
         spread = self._errors.spread(path)
         self.error[path.index] = math.sqrt(spread * spread * path.squares + excess * excess)
+        path.gain = 1.0
+        assert path.whole is not None
+        if path.whole.spline and math.isfinite(self.error[path.index]):
+            with np.errstate(all="ignore"):
+                self.error[path.index] = self._errors.try_spline(path, norms[-2], float(self.error[path.index]))
         if not (math.isfinite(self.error[path.index]) and math.isfinite(size)):
             self._finish(path, converged=False)
         elif self.error[path.index] <= self.rtol * size:
@@ -253,7 +268,7 @@ class Planner:
 
     def _refine(self, path: Path, size: float) -> None:
         squares = path.squares
-        aim = AIM * self.rtol * size / self._errors.spread(path)
+        aim = AIM * self.rtol * size / (self._errors.spread(path) * path.gain)
         goal = aim * aim
         able = [c for c in path.leaves if c.b.alpha - c.a.alpha > 2 * self.min_width]
         able.sort(key=lambda c: (-c.error, c.a.alpha))
@@ -268,7 +283,8 @@ class Planner:
             self._finish(path, converged=False)
             return
         chosen = chosen[:room]
-        self._close_negligible(path, chosen, size)
+        if not self._errors.may_take_spline(path):
+            self._close_negligible(path, chosen, size)
         taken = {id(c) for c in chosen}
         path.leaves = [c for c in path.leaves if id(c) not in taken]
         for cell in chosen:
@@ -291,6 +307,7 @@ class Planner:
             path.closed_errors += cell.error
             path.closed_defect += cell.defect
         self._fold(path, total)
+        path.whole_rows = False
         gone = {id(c) for c in closing}
         path.leaves = [c for c in path.leaves if id(c) not in gone]
         for cell in closing:
@@ -313,11 +330,24 @@ class Planner:
             self._released.append(node.slot)
             path.rows -= 1
 
+    def _place(self, path: Path, cell: Cell) -> None:
+        """A kink moves the weights of its stretch to the side on which the gradient stays longer."""
+        if cell.smooth or path.whole is None or not path.whole.placed > 0:
+            return
+        for (x, y), missed in zip(((cell.a, cell.m), (cell.m, cell.b)), cell.missed_by_halves, strict=True):
+            moved = shifts(path.whole, x, y, cell_weights(self.log_odds, x, y), missed)
+            cell.two = add(cell.two, {x: moved, y: -moved}, 1.0)
+
     def _finish(self, path: Path, converged: bool) -> None:
         # A round that was cut short falls back on the cells that it was to refine.
         total: dict[Node, float] = {}
+        for cell in [*path.leaves, *(c for c, _, _ in path.refining)]:
+            self._place(path, cell)
         for cell in [*path.leaves, *(c for pair in path.fresh for c in pair[:2]), *(c for c, _, _ in path.refining)]:
             total = add(total, cell.combination(), 1.0)
+        if path.by_spline:
+            assert path.whole is not None
+            total = path.whole.spline
         if total:
             self._fold(path, total)
         for node in path.nodes:

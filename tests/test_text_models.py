@@ -153,7 +153,7 @@ def test_a_long_text_by_windows_and_by_its_beginning() -> None:
         explain_text(model, text, tokenizer, target=1, progress=False)
     with pytest.raises(InputError, match="expected target= as a class"):
         explain_text(model, text, tokenizer, too_long="window", progress=False)
-    windows = explain_text(model, ["short", text], tokenizer, target=1, too_long="window", progress=False)
+    windows = explain_text(model, ["short", text], tokenizer, target=1, too_long="window", rtol=1e-3, progress=False)
     assert len(windows.shares(1)) == 150
     assert windows.total(1) == pytest.approx(windows.values[1] - windows.baseline_values[1], abs=1e-3)
     assert "window by window: text 1" in windows.meta["notes"][0]
@@ -256,16 +256,9 @@ def test_similarity_of_sentences() -> None:
     assert changed.after.values[0] < found.values[0]
 
 
-@pytest.mark.parametrize(
-    ("question", "rule"),
-    [
-        ("classes", "riemann_trapezoid"),
-        ("next token", "riemann_trapezoid"),
-        ("similarity", "riemann_left"),  # steep near the pads: what a trapezoid of 50 reaches takes the default 55
-    ],
-)
-def test_fewer_gradients_than_fifty_at_equal_error(question: str, rule: str) -> None:
-    """The default at a tolerance of 0.05 %, and a rule with 50 nodes, against Gauss-Legendre with 150."""
+@pytest.mark.parametrize("question", ["classes", "next token", "similarity"])
+def test_fewer_gradients_than_fifty_at_equal_error(question: str) -> None:
+    """The default at a tolerance of 0.05 %, and a trapezoid with 50 nodes, against Gauss-Legendre with 150."""
     tokenizer, texts = text_models.tokenizer(), ["the film was not as bad", "its plot went nowhere"]
     ask = {
         "classes": lambda **given: explain_text(text_models.classifier(), texts, tokenizer, target=1, **given),
@@ -279,7 +272,7 @@ def test_fewer_gradients_than_fifty_at_equal_error(question: str, rule: str) -> 
 
     found = ask(rtol=5e-4, progress=False)
     assert found.n_evals.max() < 50
-    assert error(found) <= error(ask(n_steps=50, method=rule, progress=False))
+    assert error(found) <= error(ask(n_steps=50, method="riemann_trapezoid", progress=False))
 
 
 def test_the_next_token() -> None:

@@ -73,6 +73,24 @@ Ends end_weights(bool log_odds, const Point& first, const Point& last) {
     return ends;
 }
 
+SplinePart spline_part(bool log_odds, const Point& first, const Point& last) {
+    const double h = last.alpha - first.alpha;
+    const double unit = h * h / 6;
+    if (!log_odds) {
+        const double bend = -h * unit / 4;
+        return {{h / 2, h / 2}, {bend, bend}};
+    }
+    SplinePart part{};
+    integrate(first, last, [&](double t, double weight) {
+        const double u = 1 - t;
+        part.ends.first += weight * u;
+        part.ends.last += weight * t;
+        part.bends.first += weight * (u * u * u - u) * unit;
+        part.bends.last += weight * (t * t * t - t) * unit;
+    });
+    return part;
+}
+
 std::array<double, 3> simpson_weights(bool log_odds, const Point& first, const Point& middle, const Point& last) {
     const double h = last.alpha - first.alpha;
     if (!log_odds)

@@ -23,6 +23,14 @@ struct Ends {
 // as a cubic with the known slopes (as a line where that cubic would turn back), and sigmoid'(s) is integrated.
 Ends end_weights(bool log_odds, const Point& first, const Point& last);
 
+// Weights of what a cubic piece of a spline over a cell is made of: the gradients at both ends, and their second
+// derivatives by alpha there. For log-odds as above.
+struct SplinePart {
+    Ends ends;
+    Ends bends;
+};
+SplinePart spline_part(bool log_odds, const Point& first, const Point& last);
+
 // Weights of the gradients at both ends and the middle of a cell, with the gradient (of s) a quadratic through them:
 // Simpson's for F; for log-odds, s is taken over each half as above.
 std::array<double, 3> simpson_weights(bool log_odds, const Point& first, const Point& middle, const Point& last);

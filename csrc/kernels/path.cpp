@@ -9,7 +9,7 @@ namespace pyig {
 namespace {
 
 // Refining on to this share of the tolerance saves a round.
-constexpr double aim = 0.8;
+constexpr double aim = 0.9;
 // A cell below this part of its share of the tolerance is folded, and its rows are free.
 constexpr double negligible = 0.05;
 
@@ -24,11 +24,6 @@ double square(double x) {
 // A combination of the rows of many cells; the node met first comes first.
 class Path::Total {
   public:
-    struct Term {
-        NodeId node;
-        double coefficient;
-    };
-
     explicit Total(std::size_t nodes) : place_(nodes, none) {}
 
     void add(const Cell& cell) {
@@ -84,6 +79,11 @@ Path::Cell Path::make_cell(const PathSettings& settings, NodeId a, NodeId m, Nod
     cell.two = {cell.left.first, cell.left.last + cell.right.first, cell.right.last};
     cell.difference = {cell.two[0] - whole.first, cell.two[1], cell.two[2] - whole.last};
     cell.simpson = simpson_weights(settings.log_odds, nodes_[a].at, nodes_[m].at, nodes_[b].at);
+    const auto missed = [&](const Ends& ends, const Point& first, const Point& last) {
+        return ends.first * first.slope + ends.last * last.slope - rise(settings.log_odds, first.value, last.value);
+    };
+    cell.missed_by_halves = {missed(cell.left, nodes_[a].at, nodes_[m].at),
+                             missed(cell.right, nodes_[m].at, nodes_[b].at)};
     for (const NodeId node : cell.nodes)
         ++nodes_[node].users;
     return cell;
@@ -118,6 +118,10 @@ bool Path::grow(const PathSettings& settings, Combinations& requests) {
     splits_.clear();
     for (const Pair& pair : fresh_)
         request(pair, requests);
+    by_spline_ = false;
+    whole_ = survey(settings);
+    if (!whole_.spline.empty())
+        request_spline(requests);
     const Total all = total();
     for (const auto& [node, coefficient] : all.terms())
         requests.term(nodes_[node].slot, coefficient);
@@ -156,7 +160,7 @@ std::vector<std::size_t> Path::worst(const PathSettings& settings, std::size_t r
     std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         return std::pair(-leaves_[x].error, at(x, 0)) < std::pair(-leaves_[y].error, at(y, 0));
     });
-    const double goal = square(aim * settings.rtol * size_ / spread());
+    const double goal = square(aim * settings.rtol * size_ / (spread() * gain_));
     double rest = squares_;
     std::size_t count = 0;
     for (; count < order.size() && (count == 0 || !(rest <= goal)); ++count)
@@ -172,6 +176,7 @@ std::vector<Path::NodeId> Path::refine(const PathSettings& settings, Combination
     if (chosen.empty())
         return nodes;
     const std::size_t leaves = leaves_.size();
+    const bool keep = may_take_spline();
     for (const std::size_t leaf : chosen) {
         const Cell& cell = leaves_[leaf];
         const double middle = alpha(cell.nodes[1]);
@@ -180,7 +185,8 @@ std::vector<Path::NodeId> Path::refine(const PathSettings& settings, Combination
         splits_.push_back({cell, nodes[nodes.size() - 2], nodes.back()});
     }
     remove(chosen);
-    close_negligible(negligible * settings.rtol * size_ / std::sqrt(static_cast<double>(leaves)), folds, slots);
+    if (!keep)
+        close_negligible(negligible * settings.rtol * size_ / std::sqrt(static_cast<double>(leaves)), folds, slots);
     return nodes;
 }
 
@@ -208,7 +214,8 @@ void Path::close_negligible(double limit, Combinations& folds, Slots& slots) {
         closed_errors_ += cell->error;
         closed_defect_ += cell->defect;
     }
-    fold(total, folds);
+    fold(total.terms(), folds);
+    whole_rows_ = false;
     for (auto cell = closing; cell != leaves_.end(); ++cell)
         for (const NodeId node : cell->nodes)
             if (--nodes_[node].users == 0)
@@ -229,8 +236,8 @@ Path::Total Path::total() const {
     return total;
 }
 
-void Path::fold(const Total& total, Combinations& folds) {
-    for (const auto& [node, coefficient] : total.terms()) {
+void Path::fold(const std::vector<Term>& terms, Combinations& folds) {
+    for (const auto& [node, coefficient] : terms) {
         nodes_[node].weight += coefficient;
         folds.term(nodes_[node].slot, coefficient);
     }
@@ -246,9 +253,14 @@ void Path::release(Node& node, Slots& slots) {
 }
 
 void Path::finish(Combinations& folds, Slots& slots) {
+    for (Cell& cell : leaves_)
+        place(cell);
+    for (Split& split : splits_)
+        place(split.cell);
     const Total all = total();
-    if (!all.terms().empty())
-        fold(all, folds);
+    const std::vector<Term>& terms = by_spline_ ? whole_.spline : all.terms();
+    if (!terms.empty())
+        fold(terms, folds);
     for (Node& node : nodes_)
         release(node, slots);
 }

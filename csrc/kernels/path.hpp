@@ -2,7 +2,9 @@
 //
 // A leaf [a, b] has the nodes a, b and their midpoint m. Its value is the weighted sum of the gradients over both
 // halves ("two"), or that of a quadratic through the three ("simpson") where the changes from cell to halves shrink as
-// those of a smooth integrand do. The path sees scalars only; norms of gradients are asked for.
+// those of a smooth integrand do. In the end a spline through all nodes takes the place of the cells where it is
+// closer, and the trapezoids know from the values where between two nodes the gradient changes. The path sees scalars
+// only; norms of gradients are asked for.
 #pragma once
 
 #include "kernels/cell.hpp"
@@ -59,7 +61,7 @@ class Path {
     double distance() const { return error_ / size_; }
 
     // How many norms `grow` asked for.
-    std::size_t requests() const { return 4 * fresh_.size() + (first_ ? 2 : 1); }
+    std::size_t requests() const { return 4 * fresh_.size() + (first_ ? 2 : 1) + (whole_.spline.empty() ? 0 : 1); }
 
     // Take these norms.
     void judge(const PathSettings& settings, const double* norms);
@@ -77,7 +79,8 @@ class Path {
     std::vector<Row> record() const;
 
   private:
-    using Triple = std::array<double, 3>; // coefficients of a, m and b
+    using Triple = std::array<double, 3>;   // coefficients of a, m and b
+    static constexpr std::int64_t few = 65; // nodes; up to here rows are kept for the spline
 
     struct Node {
         Point at;
@@ -93,8 +96,10 @@ class Path {
         Triple two;
         Triple difference; // two, less the weights over the whole cell
         Triple simpson;
-        double norm = 0;   // L1, of the difference
-        double missed = 0; // the completeness gap of Simpson's value, without rounding
+        std::array<double, 2> missed_by_halves; // the completeness gaps of their trapezoids
+        double norm = 0;                        // L1, of the difference
+        double missed = 0;                      // the completeness gap of Simpson's value, without rounding
+        double change = 0;                      // L1, of Simpson's values of the pair
         bool smooth = false;
         double error = std::numeric_limits<double>::infinity();
         double defect = 0; // the value's completeness gap, exact
@@ -121,13 +126,34 @@ class Path {
         NodeId left; // midpoints of its halves
         NodeId right;
     };
+    struct Term {
+        NodeId node;
+        double coefficient;
+    };
     class Total;
+    // What the scalars of all nodes say together.
+    struct Whole {
+        std::vector<Term> spline;     // its weights; none where it is not tried
+        std::vector<double> straight; // those of trapezoids, in the same order
+        double missed = 0;            // by it, from node to node, root of the sum of squares
+        double gap = 0;               // and over the whole path
+        double span = 0;              // largest change of the values from node to node
+        double placed = 0;            // how far kinks can be placed, from 0 to 1
+        double jumps = 0;             // mean square of the changes of the slopes from node to node
+    };
 
     NodeId add_node(double alpha);
     Cell make_cell(const PathSettings& settings, NodeId a, NodeId m, NodeId b, Ends whole);
     Split root(const PathSettings& settings);
     Total total() const;
     void request(const Pair& pair, Combinations& requests) const;
+    Whole survey(const PathSettings& settings) const;
+    void request_spline(Combinations& requests) const;
+    bool mostly_rough() const;
+    bool may_take_spline() const;
+    void try_spline(const PathSettings& settings, double change);
+    void stretch_spline(double change);
+    void place(Cell& cell) const;
     void note(const PathSettings& settings, Cell& cell, double norm);
     double along(const Triple& coefficients, const Cell& cell) const;
     double gap(const PathSettings& settings, const Triple& coefficients, const Cell& cell) const;
@@ -135,12 +161,14 @@ class Path {
     Look look(const PathSettings& settings, const Pair& pair, double both, double change) const;
     void judge(const PathSettings& settings, Cell& cell, const Look& look) const;
     double floor(const PathSettings& settings) const;
-    double resolution(const PathSettings& settings, const Cell& cell) const;
+    double largest_span(const Cell& cell) const;
+    static double resolution(const PathSettings& settings, double span);
+    double visible() const;
     std::vector<std::size_t> worst(const PathSettings& settings, std::size_t room) const;
     double spread() const;
     void remove(const std::vector<std::size_t>& chosen);
     void close_negligible(double limit, Combinations& folds, Slots& slots);
-    void fold(const Total& total, Combinations& folds);
+    void fold(const std::vector<Term>& terms, Combinations& folds);
     void release(Node& node, Slots& slots);
 
     std::int64_t index_;
@@ -162,6 +190,10 @@ class Path {
     double norm_squares_ = 0;
     double squares_ = 0;
     double errors_ = 0;
+    Whole whole_;
+    bool whole_rows_ = true; // none was freed
+    bool by_spline_ = false; // the last estimate, and the value if nothing comes after it
+    double gain_ = 1;        // of that estimate on the cells'
     double error_ = std::numeric_limits<double>::quiet_NaN();
     double size_ = std::numeric_limits<double>::quiet_NaN();
 };

@@ -28,8 +28,8 @@ constexpr double least_missed = 0.03;  // a gap may be small by chance, or becau
 constexpr double least_evidence = 0.1; // that z counts with where smoothness is judged
 constexpr double least_visible = 0.05;
 // Of D, elsewhere.
-constexpr double rough_part = 0.92;
-constexpr double rough_part_log_odds = 0.97;
+constexpr double rough_part = 0.88;
+constexpr double rough_part_log_odds = 0.94;
 // Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.23
 // times the root of the squares, of many alike 0.78.
 constexpr double of_many = 0.78;
@@ -59,11 +59,13 @@ void Path::judge(const PathSettings& settings, const double* norms) {
         const Look seen = look(settings, pair, norms[2], norms[3]);
         for (Cell* cell : {&pair.left, &pair.right}) {
             judge(settings, *cell, seen);
+            cell->change = seen.change;
             leaves_.push_back(*cell);
         }
         norms += 4;
     }
     fresh_.clear();
+    const double change = whole_.spline.empty() ? 0 : *norms++;
     size_ = *norms;
     double squares = 0;
     double errors = 0;
@@ -77,6 +79,9 @@ void Path::judge(const PathSettings& settings, const double* norms) {
     errors_ = closed_errors_ + errors;
     const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
     error_ = std::sqrt(square(spread()) * squares_ + square(excess));
+    gain_ = 1;
+    if (!whole_.spline.empty() && std::isfinite(error_))
+        try_spline(settings, change);
 }
 
 // What the scalars say of a cell as soon as its norm is there.
@@ -119,17 +124,22 @@ double Path::turns(const PathSettings& settings, const Pair& pair) const {
     return std::max(std::sqrt(curve) - 2 * settings.noise * highest_, 0.0) / std::sqrt(line);
 }
 
+// The share of a norm that a sum over the features sees.
+double Path::visible() const {
+    return std::max(least_visible, std::sqrt(sum_squares_ / norm_squares_));
+}
+
 Path::Look Path::look(const PathSettings& settings, const Pair& pair, double both, double change) const {
-    const double visible = std::max(least_visible, std::sqrt(sum_squares_ / norm_squares_));
+    const double seen = visible();
     const double x = change / both;
     const double y = std::min(both / pair.parent.norm, most_growth);
     const double missed = (square(pair.left.missed) + square(pair.right.missed)) /
-                          (square(pair.left.norm) + square(pair.right.norm)) / square(visible);
+                          (square(pair.left.norm) + square(pair.right.norm)) / square(seen);
     const bool smooth =
         settings.log_odds ? x < most_change && x * std::sqrt(y) * square(std::max(least_turn, turns(settings, pair))) <
                                                    smooth_enough_log_odds
                           : x * square(y) * std::sqrt(std::sqrt(missed + square(least_evidence))) < smooth_enough;
-    return {smooth, y, change, x, missed, visible};
+    return {smooth, y, change, x, missed, seen};
 }
 
 // Below this a defect is rounding.
@@ -142,13 +152,14 @@ double Path::spread() const {
     return errors_ > 0 ? of_many + of_one * (std::sqrt(squares_) / errors_) : 1;
 }
 
-// Factor on the estimates of a cell between whose nodes the log-odds change by much.
-double Path::resolution(const PathSettings& settings, const Cell& cell) const {
-    if (!settings.log_odds)
-        return 1;
+double Path::largest_span(const Cell& cell) const {
     const auto value = [&](std::size_t i) { return nodes_[cell.nodes[i]].at.value; };
-    const double span = std::max(std::abs(value(1) - value(0)), std::abs(value(2) - value(1)));
-    return 1 + std::max(span - resolved_span, 0.0) / span_unit;
+    return std::max(std::abs(value(1) - value(0)), std::abs(value(2) - value(1)));
+}
+
+// Factor on estimates where the log-odds change by so much from node to node.
+double Path::resolution(const PathSettings& settings, double span) {
+    return settings.log_odds ? 1 + std::max(span - resolved_span, 0.0) / span_unit : 1;
 }
 
 void Path::judge(const PathSettings& settings, Cell& cell, const Look& look) const {
@@ -163,7 +174,7 @@ void Path::judge(const PathSettings& settings, Cell& cell, const Look& look) con
                                 ? std::max(least_part * look.change, part * std::sqrt(look.share * missed * cell.norm))
                                 : rough * cell.norm;
     const double excess = std::abs(cell.defect) - floor(settings);
-    cell.error = std::max(settings.caution * resolution(settings, cell) * expected, excess);
+    cell.error = std::max(settings.caution * resolution(settings, largest_span(cell)) * expected, excess);
 }
 
 } // namespace pyig

@@ -1,8 +1,8 @@
 """Adaptive integration: every sample gets the nodes that its own tolerance needs.
 
-Dyadic trapezoid with local Simpson extrapolation, an error estimate per feature (L1) and the exact scalar defect of
-every cell; probabilities are integrated in log-odds. The planner is compiled and sees scalars only; see
-`docs/numerics.md` for the scheme and what it was measured to do.
+Dyadic trapezoid with local Simpson extrapolation, in the end a spline through all nodes where it is closer, an error
+estimate over the features (L1) and the exact scalar defect of every cell; probabilities are integrated in log-odds. The
+planner is compiled and sees scalars only; see `docs/numerics.md` for the scheme and what it was measured to do.
 
 The baseline is the one point where ties are the rule: over a constant image every window of a max pooling is one, and
 what a framework then calls the gradient belongs to no side. So the first node lies a little inside the path.

@@ -104,9 +104,9 @@ def test_as_many_norms_are_told_as_were_wanted() -> None:
     asked.ask(5)
     asked.tell(FIVE, FIVE)
     wanted = len(asked.combinations()[0])
-    assert wanted == 6  # the whole path, two halves, both, the change, the total
+    assert wanted == 7  # the whole path, two halves, both, the change, the spline, the total
     for count in (wanted - 1, wanted + 1, 0):
-        with pytest.raises(ValueError, match=r"norms: expected shape \(6,\), which is one for each combination"):
+        with pytest.raises(ValueError, match=r"norms: expected shape \(7,\), which is one for each combination"):
             asked.tell_norms(np.zeros(count))
     asked.tell_norms(np.zeros(wanted))
     assert asked.converged.tolist() == [True, False]
@@ -136,7 +136,7 @@ def test_what_comes_back_is_a_copy() -> None:
     asked.tell(FIVE, FIVE)
     asked.combinations()[4][:] = 9
     assert (asked.combinations()[4] != 9).all()
-    asked.tell_norms(np.zeros(6))
+    asked.tell_norms(np.zeros(7))
     for name in ("error", "size", "n_evals", "converged"):
         getattr(asked, name)[:] = 7
         assert getattr(asked, name)[0] in (0, 5, True)

@@ -104,8 +104,8 @@ def test_the_truth_converges() -> None:
         {"value": math.inf},
         {"slope": -math.inf},
         {"slope": math.nan},
-        {"norms": {5: math.nan}},
-        {"norms": {5: math.inf}},
+        {"norms": {6: math.nan}},
+        {"norms": {6: math.inf}},
         {"norms": {1: math.inf, 4: math.inf}},
         {"norms": {1: math.nan, 3: math.nan}},
         {"norms": {1: 1e200, 4: 1e200}},  # its square is infinite

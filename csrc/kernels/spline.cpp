@@ -1,0 +1,95 @@
+#include "kernels/spline.hpp"
+
+#include <utility>
+
+namespace pyig {
+
+Spline::Spline(bool log_odds, std::vector<Point> points) : log_odds_(log_odds), points_(std::move(points)) {
+    for (std::size_t i = 0; i < last(); ++i)
+        parts_.push_back(spline_part(log_odds, points_[i], points_[i + 1]));
+    for (std::size_t i = 1; i < last(); ++i)
+        rows_.push_back({width(i - 1), 2 * (width(i - 1) + width(i)), width(i)});
+    left_ = width(0) / width(1);
+    right_ = width(last() - 1) / width(last() - 2);
+    rows_.front().diagonal += width(0) * (1 + left_);
+    rows_.front().upper -= width(0) * left_;
+    rows_.back().diagonal += width(last() - 1) * (1 + right_);
+    rows_.back().lower -= width(last() - 1) * right_;
+}
+
+// Elimination without pivots: each diagonal outweighs its row, also transposed.
+void Spline::solve(std::vector<Row> rows, std::vector<double>& known) {
+    for (std::size_t i = 1; i < rows.size(); ++i) {
+        const double factor = rows[i].lower / rows[i - 1].diagonal;
+        rows[i].diagonal -= factor * rows[i - 1].upper;
+        known[i] -= factor * known[i - 1];
+    }
+    known.back() /= rows.back().diagonal;
+    for (std::size_t i = rows.size() - 1; i-- > 0;)
+        known[i] = (known[i] - rows[i].upper * known[i + 1]) / rows[i].diagonal;
+}
+
+std::vector<double> Spline::weights() const {
+    std::vector<double> weights = straight_weights();
+    std::vector<double> bends(points_.size());
+    for (std::size_t i = 0; i < last(); ++i) {
+        bends[i] += parts_[i].bends.first;
+        bends[i + 1] += parts_[i].bends.last;
+    }
+    bends[1] += (1 + left_) * bends[0];
+    bends[2] -= left_ * bends[0];
+    bends[last() - 1] += (1 + right_) * bends[last()];
+    bends[last() - 2] -= right_ * bends[last()];
+    std::vector<double> inner(bends.begin() + 1, bends.end() - 1);
+    std::vector<Row> transposed = rows_;
+    for (std::size_t i = 0; i + 1 < rows_.size(); ++i) {
+        transposed[i].upper = rows_[i + 1].lower;
+        transposed[i + 1].lower = rows_[i].upper;
+    }
+    solve(std::move(transposed), inner);
+    for (std::size_t i = 1; i < last(); ++i) {
+        const double before = 6 * inner[i - 1] / width(i - 1);
+        const double after = 6 * inner[i - 1] / width(i);
+        weights[i - 1] += before;
+        weights[i] -= before + after;
+        weights[i + 1] += after;
+    }
+    return weights;
+}
+
+std::vector<double> Spline::gaps() const {
+    std::vector<double> inner;
+    for (std::size_t i = 1; i < last(); ++i)
+        inner.push_back(6 * ((points_[i + 1].slope - points_[i].slope) / width(i) -
+                             (points_[i].slope - points_[i - 1].slope) / width(i - 1)));
+    solve(rows_, inner);
+    std::vector<double> bends(points_.size());
+    for (std::size_t i = 1; i < last(); ++i)
+        bends[i] = inner[i - 1];
+    bends[0] = (1 + left_) * bends[1] - left_ * bends[2];
+    bends[last()] = (1 + right_) * bends[last() - 1] - right_ * bends[last() - 2];
+    std::vector<double> gaps = straight_gaps();
+    for (std::size_t i = 0; i < last(); ++i)
+        gaps[i] += parts_[i].bends.first * bends[i] + parts_[i].bends.last * bends[i + 1];
+    return gaps;
+}
+
+std::vector<double> Spline::straight_gaps() const {
+    std::vector<double> gaps;
+    gaps.reserve(last());
+    for (std::size_t i = 0; i < last(); ++i)
+        gaps.push_back(parts_[i].ends.first * points_[i].slope + parts_[i].ends.last * points_[i + 1].slope -
+                       rise_of(i));
+    return gaps;
+}
+
+std::vector<double> Spline::straight_weights() const {
+    std::vector<double> weights(points_.size());
+    for (std::size_t i = 0; i < last(); ++i) {
+        weights[i] += parts_[i].ends.first;
+        weights[i + 1] += parts_[i].ends.last;
+    }
+    return weights;
+}
+
+} // namespace pyig

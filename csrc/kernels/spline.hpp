@@ -1,0 +1,53 @@
+// A cubic spline through what is known at the nodes of a path, integrated over the path.
+//
+// At both ends the third derivative is the same in the first two intervals ("not a knot"), so cubics are exact.
+#pragma once
+
+#include "kernels/cell.hpp"
+
+#include <cstddef>
+#include <vector>
+
+namespace pyig {
+
+class Spline {
+  public:
+    // At least five points, by rising alpha.
+    Spline(bool log_odds, std::vector<Point> points);
+
+    // Of the gradients at the points: the integral of the spline through them.
+    std::vector<double> weights() const;
+
+    // What the spline through the slopes misses of the values, from each point to the next.
+    std::vector<double> gaps() const;
+
+    // What straight lines between the slopes miss of them.
+    std::vector<double> straight_gaps() const;
+
+    // The weights of the trapezoids.
+    std::vector<double> straight_weights() const;
+
+    const std::vector<SplinePart>& parts() const { return parts_; }
+
+  private:
+    // Equations of the second derivatives at the inner points.
+    struct Row {
+        double lower;
+        double diagonal;
+        double upper;
+    };
+
+    std::size_t last() const { return points_.size() - 1; }
+    double width(std::size_t i) const { return points_[i + 1].alpha - points_[i].alpha; }
+    double rise_of(std::size_t i) const { return rise(log_odds_, points_[i].value, points_[i + 1].value); }
+    static void solve(std::vector<Row> rows, std::vector<double>& known);
+
+    bool log_odds_;
+    std::vector<Point> points_;
+    std::vector<SplinePart> parts_;
+    std::vector<Row> rows_;
+    double left_ = 0; // width of the first interval over that of the second
+    double right_ = 0;
+};
+
+} // namespace pyig
