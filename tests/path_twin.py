@@ -14,7 +14,7 @@ SMOOTH_ENOUGH, SMOOTH_ENOUGH_LOG_ODDS = 0.026, 0.13
 SMOOTH_PART, SMOOTH_PART_LOG_ODDS = 4.2, 0.85
 LEAST_TURN, MOST_CHANGE, MOST_GROWTH, LEAST_PART = 0.3, 1.5, 4.0, 0.1
 OWN_SHARE, PAIR_SHARE, LEAST_MISSED, LEAST_EVIDENCE, LEAST_VISIBLE = 0.75, 0.25, 0.03, 0.1, 0.05
-ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.88, 0.94
+ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.92, 0.97
 OF_MANY, OF_ONE = 0.78, 0.45
 RESOLVED_SPAN, SPAN_UNIT = 3.5, 8.0
 ENOUGH_SMOOTH, LEAST_MISSED_BY_SPLINE, MOST_GAIN = 0.25, 0.1, 0.2
@@ -176,7 +176,7 @@ class Errors:
     def may_take_spline(self, path: Path) -> bool:
         """Whether the rows of cells that need no more work are worth their room."""
         assert path.whole is not None
-        rough = not path.whole.spline and self.mostly_rough(path)
+        rough = path.used > 5 and not path.whole.spline and self.mostly_rough(path)
         return path.used <= FEW and path.whole_rows and not rough
 
     def try_spline(self, path: Path, change: float, error: float) -> float:

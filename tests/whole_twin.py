@@ -126,7 +126,7 @@ def survey(log_odds: bool, nodes: list[Node], floor: float, whole_rows: bool) ->
         span = max(span, abs(b.value - a.value))
     jumps /= len(spline.h)
     placed = max(1 - far / every / OF_CROWDS, 0.0) if every > 0 else 0.0
-    if len(nodes) > FEW or not whole_rows:
+    if len(nodes) > FEW or not whole_rows or (log_odds and len(nodes) == 5):
         return Whole(span=span, placed=placed, jumps=jumps)
     squares = total = 0.0
     for gap in spline.gaps():

@@ -28,8 +28,8 @@ constexpr double least_missed = 0.03;  // a gap may be small by chance, or becau
 constexpr double least_evidence = 0.1; // that z counts with where smoothness is judged
 constexpr double least_visible = 0.05;
 // Of D, elsewhere.
-constexpr double rough_part = 0.88;
-constexpr double rough_part_log_odds = 0.94;
+constexpr double rough_part = 0.92;
+constexpr double rough_part_log_odds = 0.97;
 // Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.23
 // times the root of the squares, of many alike 0.78.
 constexpr double of_many = 0.78;

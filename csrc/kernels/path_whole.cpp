@@ -14,6 +14,7 @@ namespace {
 // share of the cells is smooth: scalars alone may look smooth by chance.
 constexpr double much_less = 0.6;
 constexpr double enough_smooth = 0.25;
+constexpr std::int64_t first_round = 5; // nodes
 // Its error: this part of the geometric mean of what it changes and what it misses; not less than this part of what
 // Simpson's values changed by.
 constexpr double spline_share = 0.65;
@@ -58,8 +59,8 @@ Path::Whole Path::survey(const PathSettings& settings) const {
     }
     found.jumps /= static_cast<double>(straight.size());
     found.placed = all > 0 ? std::max(1 - far / all / of_crowds, 0.0) : 0;
-    if (used_ > few || !whole_rows_)
-        return found;
+    if (used_ > few || !whole_rows_ || (settings.log_odds && first_))
+        return found; // five nodes of log-odds are too few to tell how closely a spline follows
 
     double missed = 0;
     for (const double gap : spline.gaps()) {
@@ -90,7 +91,7 @@ bool Path::mostly_rough() const {
 
 // Whether the rows of cells that need no more work are worth their room.
 bool Path::may_take_spline() const {
-    return used_ <= few && whole_rows_ && !(whole_.spline.empty() && mostly_rough());
+    return used_ <= few && whole_rows_ && !(used_ > first_round && whole_.spline.empty() && mostly_rough());
 }
 
 void Path::try_spline(const PathSettings& settings, double change) {
