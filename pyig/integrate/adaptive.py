@@ -22,7 +22,7 @@ from pyig.quadrature import AdaptivePlan, sigmoid, sigmoid_slope
 from pyig.rows import cells_for
 
 _LEAST_STEPS = 5
-_SHARED = 0.03  # correlation of the errors of two baselines' paths, as measured
+_SHARED = 0.08  # correlation of the errors of two baselines' paths, as measured
 _INSIDE, _INSIDE_OF_RTOL = 2.0**-16, 2.0**-7  # alpha of the first node, which cannot be told from 0 in the result
 # A gradient that goes on growing as 1 / alpha gives, over the room before that node, an eleventh of its attributions
 # were it constant there, and hides several times that; one that rises within a hundred times that room gives less.
