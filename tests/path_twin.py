@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from cell_twin import Node, rise, sigmoid_slope
-from whole_twin import FEW, Whole
+from cell_twin import Node, cell_weights, rise, sigmoid_slope
+from spline_twin import FEW, Curve
 
 SMOOTH_ENOUGH, SMOOTH_ENOUGH_LOG_ODDS = 0.026, 0.13
 SMOOTH_PART, SMOOTH_PART_LOG_ODDS = 4.2, 0.85
@@ -17,9 +17,10 @@ OWN_SHARE, PAIR_SHARE, LEAST_MISSED, LEAST_EVIDENCE, LEAST_VISIBLE = 0.75, 0.25,
 ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.92, 0.97
 OF_MANY, OF_ONE = 0.78, 0.45
 RESOLVED_SPAN, SPAN_UNIT = 3.5, 8.0
-ENOUGH_SMOOTH, LEAST_MISSED_BY_SPLINE, MOST_GAIN = 0.25, 0.1, 0.2
+ENOUGH_SMOOTH, LEAST_MISSED_BY_SPLINE, LEAST_RATIO = 0.25, 0.1, 0.2
 SPLINE_SHARE, MOST_STRETCH = 0.65, 0.5
-LEAST_SPLINE, LEAST_SPLINE_LOG_ODDS = 0.2, 0.03
+LEAST_SPLINE, LEAST_SPLINE_LOG_ODDS = 0.1, 0.015
+OF_CROWDS, DAMPING = 0.6, 2.5
 QUARTIC = (
     (251.0, 646.0, -264.0, 106.0, -19.0),
     (-19.0, 346.0, 456.0, -74.0, 11.0),
@@ -81,10 +82,11 @@ class Path:
     sum_squares: float = 0.0
     norm_squares: float = 0.0
     used: int = 0
-    whole: Whole | None = None
+    asked: Curve = field(default_factory=Curve)
+    curve: Curve = field(default_factory=Curve)
     whole_rows: bool = True  # none was freed
     by_spline: bool = False
-    gain: float = 1.0
+    ratio: float = 1.0
 
 
 Look = tuple[bool, np.float64, np.float64, np.float64, np.float64, float]
@@ -173,38 +175,67 @@ class Errors:
     def mostly_rough(self, path: Path) -> bool:
         return sum(c.smooth for c in path.leaves) < ENOUGH_SMOOTH * len(path.leaves)
 
-    def may_take_spline(self, path: Path) -> bool:
+    def may_take_spline(self, path: Path, nodes: int) -> bool:
         """Whether the rows of cells that need no more work are worth their room."""
-        assert path.whole is not None
-        rough = path.used > 5 and not path.whole.spline and self.mostly_rough(path)
-        return path.used <= FEW and path.whole_rows and not rough
+        hopeless = len(path.nodes) > 5 and not path.curve.weights and self.mostly_rough(path)
+        return nodes <= FEW and path.whole_rows and not hopeless
 
     def try_spline(self, path: Path, change: float, error: float) -> float:
         """Return the smaller one of the cells' error and the spline's."""
-        assert path.whole is not None
         if self.mostly_rough(path):
             return error
         changes = np.float64(plain_sum(c.change * c.change for c in path.leaves))
-        excess = max(abs(path.whole.gap) - self.floor(path), 0.0)
+        excess = max(abs(path.curve.gap) - self.floor(path), 0.0)
         visible, norm = self.visible(path), np.float64(change)
-        seen = (path.whole.missed * path.whole.missed + excess * excess) / np.float64(visible * visible)
+        seen = (path.curve.missed * path.curve.missed + excess * excess) / np.float64(visible * visible)
         missed = np.sqrt(seen + (LEAST_MISSED_BY_SPLINE * norm) * (LEAST_MISSED_BY_SPLINE * norm))
-        least = (LEAST_SPLINE_LOG_ODDS if self.log_odds else LEAST_SPLINE) * np.sqrt(changes) / 2
+        least = (LEAST_SPLINE_LOG_ODDS if self.log_odds else LEAST_SPLINE) * np.sqrt(changes)
         expected = max(SPLINE_SHARE * np.sqrt(norm * missed), least)
-        estimate = self.caution * self.resolution(path.whole.span) * expected
+        estimate = self.caution * self.resolution(path.curve.span) * expected
         found = float(np.sqrt(estimate * estimate + excess * excess))
         if not found < error:
             return error
         self.stretch_spline(path, visible * norm)
         path.by_spline = True
-        path.gain = max(found / error, MOST_GAIN)
+        path.ratio = max(found / error, LEAST_RATIO)
         return found
 
     def stretch_spline(self, path: Path, visible_norm: np.float64) -> None:
         """What the spline changes is stretched, or cut, so that less of its gap remains."""
-        assert path.whole is not None
-        seen = np.float64(plain_sum(c * n.slope for n, c in path.whole.changed.items()))
-        wanted = -path.whole.gap * seen / (seen * seen + visible_norm * visible_norm)
+        seen = np.float64(plain_sum(c * n.slope for n, c in path.curve.changed.items()))
+        wanted = -path.curve.gap * seen / (seen * seen + visible_norm * visible_norm)
         factor = 0.0 if seen == 0 else float(min(max(wanted, -MOST_STRETCH), MOST_STRETCH))
-        for node, changed in path.whole.changed.items():
-            path.whole.spline[node] += factor * changed
+        for node, changed in path.curve.changed.items():
+            path.curve.weights[node] += factor * changed
+
+    def place_kinks(self, cells: list[Cell]) -> list[dict[Node, float]]:
+        """The combinations of the cells, of the rough ones with weights moved to where F says that kinks are."""
+        every = far = jumps = 0.0
+        for cell in cells:
+            for jump, most, gap in self._halves(cell):
+                every += gap * gap
+                if abs(gap) > abs(jump) * most:
+                    far += gap * gap
+                jumps += jump * jump
+        with np.errstate(all="ignore"):
+            trust = float(1 - np.float64(far) / np.float64(every) / OF_CROWDS)
+        if not trust > 0:
+            return [cell.combination() for cell in cells]
+        damped = DAMPING * jumps / (2 * len(cells))
+        found = []
+        for cell in cells:
+            two = cell.combination()
+            for x, y, (jump, most, gap) in zip(
+                (cell.a, cell.m), (cell.m, cell.b), () if cell.smooth else self._halves(cell), strict=False
+            ):
+                weight = trust * min(max(gap * jump / (jump * jump + damped), -most), most)
+                two = add(two, {x: weight, y: -weight}, 1.0)
+            found.append(two)
+        return found
+
+    def _halves(self, cell: Cell) -> list[tuple[float, float, float]]:
+        out = []
+        for x, y, gap in zip((cell.a, cell.m), (cell.m, cell.b), cell.missed_by_halves, strict=True):
+            ends = cell_weights(self.log_odds, x, y)
+            out.append((y.slope - x.slope, (ends[0] + ends[1]) / 2, gap))
+        return out

@@ -15,7 +15,7 @@ from collections import deque
 import numpy as np
 from cell_twin import Node, cell_weights, rise, simpson_weights
 from path_twin import Cell, Errors, Path, add, plain_sum
-from whole_twin import shifts, survey
+from spline_twin import Curve, curve
 
 BATCHES_AHEAD = 4
 START = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -216,8 +216,7 @@ class Planner:
         for cell, _, _ in path.refining:
             self._drop(path, cell)
         path.refining = []
-        path.by_spline = False
-        path.whole = survey(self.log_odds, path.nodes, self._errors.floor(path), path.whole_rows)
+        path.asked = curve(self.log_odds, path.nodes, self._errors.floor(path), path.whole_rows)
         total: dict[Node, float] = {}
         for cell in path.leaves:
             total = add(total, cell.combination(), 1.0)
@@ -227,8 +226,8 @@ class Planner:
             for wanted in (left.difference, right.difference, both, change):
                 self._requests.append((path, False, wanted))
             total = add(add(total, left.two, 1.0), right.two, 1.0)
-        if path.whole.spline:
-            self._requests.append((path, False, path.whole.changed))
+        if path.asked.weights:
+            self._requests.append((path, False, path.asked.changed))
         self._requests.append((path, True, total))
 
     def _judge(self, path: Path, norms: list[float]) -> None:
@@ -254,9 +253,9 @@ class Planner:
         excess = max(abs(gap) - self._errors.floor(path), 0.0)
         spread = self._errors.spread(path)
         self.error[path.index] = math.sqrt(spread * spread * path.squares + excess * excess)
-        path.gain = 1.0
-        assert path.whole is not None
-        if path.whole.spline and math.isfinite(self.error[path.index]):
+        path.curve, path.asked = path.asked, Curve()
+        path.by_spline, path.ratio = False, 1.0
+        if path.curve.weights and math.isfinite(self.error[path.index]):
             with np.errstate(all="ignore"):
                 self.error[path.index] = self._errors.try_spline(path, norms[-2], float(self.error[path.index]))
         if not (math.isfinite(self.error[path.index]) and math.isfinite(size)):
@@ -268,7 +267,7 @@ class Planner:
 
     def _refine(self, path: Path, size: float) -> None:
         squares = path.squares
-        aim = AIM * self.rtol * size / (self._errors.spread(path) * path.gain)
+        aim = AIM * self.rtol * size / (self._errors.spread(path) * path.ratio)
         goal = aim * aim
         able = [c for c in path.leaves if c.b.alpha - c.a.alpha > 2 * self.min_width]
         able.sort(key=lambda c: (-c.error, c.a.alpha))
@@ -283,7 +282,7 @@ class Planner:
             self._finish(path, converged=False)
             return
         chosen = chosen[:room]
-        if not self._errors.may_take_spline(path):
+        if not self._errors.may_take_spline(path, len(path.nodes) + 2 * len(chosen)):
             self._close_negligible(path, chosen, size)
         taken = {id(c) for c in chosen}
         path.leaves = [c for c in path.leaves if id(c) not in taken]
@@ -330,24 +329,15 @@ class Planner:
             self._released.append(node.slot)
             path.rows -= 1
 
-    def _place(self, path: Path, cell: Cell) -> None:
-        """A kink moves the weights of its stretch to the side on which the gradient stays longer."""
-        if cell.smooth or path.whole is None or not path.whole.placed > 0:
-            return
-        for (x, y), missed in zip(((cell.a, cell.m), (cell.m, cell.b)), cell.missed_by_halves, strict=True):
-            moved = shifts(path.whole, x, y, cell_weights(self.log_odds, x, y), missed)
-            cell.two = add(cell.two, {x: moved, y: -moved}, 1.0)
-
     def _finish(self, path: Path, converged: bool) -> None:
         # A round that was cut short falls back on the cells that it was to refine.
+        fresh = [pair[:2] if path.first else pair[2:] for pair in path.fresh]
+        cells = [*path.leaves, *(c for c, _, _ in path.refining), *(c for pair in fresh for c in pair)]
         total: dict[Node, float] = {}
-        for cell in [*path.leaves, *(c for c, _, _ in path.refining)]:
-            self._place(path, cell)
-        for cell in [*path.leaves, *(c for pair in path.fresh for c in pair[:2]), *(c for c, _, _ in path.refining)]:
-            total = add(total, cell.combination(), 1.0)
+        for combination in self._errors.place_kinks(cells):
+            total = add(total, combination, 1.0)
         if path.by_spline:
-            assert path.whole is not None
-            total = path.whole.spline
+            total = path.curve.weights
         if total:
             self._fold(path, total)
         for node in path.nodes:

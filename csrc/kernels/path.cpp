@@ -118,10 +118,9 @@ bool Path::grow(const PathSettings& settings, Combinations& requests) {
     splits_.clear();
     for (const Pair& pair : fresh_)
         request(pair, requests);
-    by_spline_ = false;
-    whole_ = survey(settings);
-    if (!whole_.spline.empty())
-        request_spline(requests);
+    next_ = curve(settings);
+    if (!next_.weights.empty())
+        request_curve(requests);
     const Total all = total();
     for (const auto& [node, coefficient] : all.terms())
         requests.term(nodes_[node].slot, coefficient);
@@ -160,7 +159,7 @@ std::vector<std::size_t> Path::worst(const PathSettings& settings, std::size_t r
     std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         return std::pair(-leaves_[x].error, at(x, 0)) < std::pair(-leaves_[y].error, at(y, 0));
     });
-    const double goal = square(aim * settings.rtol * size_ / (spread() * gain_));
+    const double goal = square(aim * settings.rtol * size_ / (spread() * ratio_));
     double rest = squares_;
     std::size_t count = 0;
     for (; count < order.size() && (count == 0 || !(rest <= goal)); ++count)
@@ -176,7 +175,7 @@ std::vector<Path::NodeId> Path::refine(const PathSettings& settings, Combination
     if (chosen.empty())
         return nodes;
     const std::size_t leaves = leaves_.size();
-    const bool keep = may_take_spline();
+    const bool keep = may_take_spline(nodes_.size() + 2 * chosen.size());
     for (const std::size_t leaf : chosen) {
         const Cell& cell = leaves_[leaf];
         const double middle = alpha(cell.nodes[1]);
@@ -252,15 +251,31 @@ void Path::release(Node& node, Slots& slots) {
     --rows_;
 }
 
+// The cells that the last estimate is about. Without one, those there are.
+std::vector<Path::Cell> Path::judged() const {
+    std::vector<Cell> cells = leaves_;
+    for (const Split& split : splits_)
+        cells.push_back(split.cell);
+    for (const Pair& pair : fresh_)
+        if (first_)
+            cells.insert(cells.end(), {pair.left, pair.right});
+        else
+            cells.push_back(pair.parent);
+    return cells;
+}
+
 void Path::finish(Combinations& folds, Slots& slots) {
-    for (Cell& cell : leaves_)
-        place(cell);
-    for (Split& split : splits_)
-        place(split.cell);
-    const Total all = total();
-    const std::vector<Term>& terms = by_spline_ ? whole_.spline : all.terms();
-    if (!terms.empty())
-        fold(terms, folds);
+    if (by_spline_) {
+        fold(curve_.weights, folds);
+    } else {
+        std::vector<Cell> cells = judged();
+        place_kinks(cells);
+        Total total(nodes_.size());
+        for (const Cell& cell : cells)
+            total.add(cell);
+        if (!total.terms().empty())
+            fold(total.terms(), folds);
+    }
     for (Node& node : nodes_)
         release(node, slots);
 }

@@ -61,7 +61,7 @@ class Path {
     double distance() const { return error_ / size_; }
 
     // How many norms `grow` asked for.
-    std::size_t requests() const { return 4 * fresh_.size() + (first_ ? 2 : 1) + (whole_.spline.empty() ? 0 : 1); }
+    std::size_t requests() const { return 4 * fresh_.size() + (first_ ? 2 : 1) + (next_.weights.empty() ? 0 : 1); }
 
     // Take these norms.
     void judge(const PathSettings& settings, const double* norms);
@@ -72,15 +72,16 @@ class Path {
     // none when the budget or the least width is reached.
     std::vector<NodeId> refine(const PathSettings& settings, Combinations& folds, Slots& slots);
 
-    // Fold all that is there and free the rows. A round that was cut short falls back on the cells it was to refine.
+    // Fold what was judged last and free the rows: a round that was cut short falls back on the cells it was to refine.
     void finish(Combinations& folds, Slots& slots);
 
     // The nodes told, by rising alpha.
     std::vector<Row> record() const;
 
   private:
-    using Triple = std::array<double, 3>;   // coefficients of a, m and b
-    static constexpr std::int64_t few = 65; // nodes; up to here rows are kept for the spline
+    using Triple = std::array<double, 3>;         // coefficients of a, m and b
+    static constexpr std::size_t first_round = 5; // nodes
+    static constexpr std::size_t few = 65;        // nodes; up to here rows are kept for the spline
 
     struct Node {
         Point at;
@@ -131,15 +132,13 @@ class Path {
         double coefficient;
     };
     class Total;
-    // What the scalars of all nodes say together.
-    struct Whole {
-        std::vector<Term> spline;     // its weights; none where it is not tried
+    // The spline through all nodes.
+    struct Curve {
+        std::vector<Term> weights;    // none where it is not tried
         std::vector<double> straight; // those of trapezoids, in the same order
-        double missed = 0;            // by it, from node to node, root of the sum of squares
+        double missed = 0;            // of F, from node to node, root of the sum of squares
         double gap = 0;               // and over the whole path
         double span = 0;              // largest change of the values from node to node
-        double placed = 0;            // how far kinks can be placed, from 0 to 1
-        double jumps = 0;             // mean square of the changes of the slopes from node to node
     };
 
     NodeId add_node(double alpha);
@@ -147,13 +146,14 @@ class Path {
     Split root(const PathSettings& settings);
     Total total() const;
     void request(const Pair& pair, Combinations& requests) const;
-    Whole survey(const PathSettings& settings) const;
-    void request_spline(Combinations& requests) const;
+    Curve curve(const PathSettings& settings) const;
+    void request_curve(Combinations& requests) const;
     bool mostly_rough() const;
-    bool may_take_spline() const;
+    bool may_take_spline(std::size_t nodes) const;
     void try_spline(const PathSettings& settings, double change);
     void stretch_spline(double change);
-    void place(Cell& cell) const;
+    std::vector<Cell> judged() const;
+    void place_kinks(std::vector<Cell>& cells) const;
     void note(const PathSettings& settings, Cell& cell, double norm);
     double along(const Triple& coefficients, const Cell& cell) const;
     double gap(const PathSettings& settings, const Triple& coefficients, const Cell& cell) const;
@@ -190,10 +190,11 @@ class Path {
     double norm_squares_ = 0;
     double squares_ = 0;
     double errors_ = 0;
-    Whole whole_;
+    Curve next_;             // asked about, not judged
+    Curve curve_;            // judged
     bool whole_rows_ = true; // none was freed
-    bool by_spline_ = false; // the last estimate, and the value if nothing comes after it
-    double gain_ = 1;        // of that estimate on the cells'
+    bool by_spline_ = false; // the last estimate, and so the value if nothing comes after it
+    double ratio_ = 1;       // of that estimate to the cells'
     double error_ = std::numeric_limits<double>::quiet_NaN();
     double size_ = std::numeric_limits<double>::quiet_NaN();
 };

@@ -65,7 +65,8 @@ void Path::judge(const PathSettings& settings, const double* norms) {
         norms += 4;
     }
     fresh_.clear();
-    const double change = whole_.spline.empty() ? 0 : *norms++;
+    curve_ = std::exchange(next_, {});
+    const double change = curve_.weights.empty() ? 0 : *norms++;
     size_ = *norms;
     double squares = 0;
     double errors = 0;
@@ -79,8 +80,9 @@ void Path::judge(const PathSettings& settings, const double* norms) {
     errors_ = closed_errors_ + errors;
     const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
     error_ = std::sqrt(square(spread()) * squares_ + square(excess));
-    gain_ = 1;
-    if (!whole_.spline.empty() && std::isfinite(error_))
+    by_spline_ = false;
+    ratio_ = 1;
+    if (!curve_.weights.empty() && std::isfinite(error_))
         try_spline(settings, change);
 }
 

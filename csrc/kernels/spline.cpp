@@ -9,15 +9,14 @@ Spline::Spline(bool log_odds, std::vector<Point> points) : log_odds_(log_odds), 
         parts_.push_back(spline_part(log_odds, points_[i], points_[i + 1]));
     for (std::size_t i = 1; i < last(); ++i)
         rows_.push_back({width(i - 1), 2 * (width(i - 1) + width(i)), width(i)});
-    left_ = width(0) / width(1);
-    right_ = width(last() - 1) / width(last() - 2);
-    rows_.front().diagonal += width(0) * (1 + left_);
-    rows_.front().upper -= width(0) * left_;
-    rows_.back().diagonal += width(last() - 1) * (1 + right_);
-    rows_.back().lower -= width(last() - 1) * right_;
+    // At the ends the second derivative goes on along a line: twice the next one less the one after it.
+    rows_.front().diagonal += 2 * width(0);
+    rows_.front().upper -= width(0);
+    rows_.back().diagonal += 2 * width(last() - 1);
+    rows_.back().lower -= width(last() - 1);
 }
 
-// Elimination without pivots: each diagonal outweighs its row, also transposed.
+// Elimination without pivots, for each diagonal outweighs its row and its column.
 void Spline::solve(std::vector<Row> rows, std::vector<double>& known) {
     for (std::size_t i = 1; i < rows.size(); ++i) {
         const double factor = rows[i].lower / rows[i - 1].diagonal;
@@ -36,10 +35,10 @@ std::vector<double> Spline::weights() const {
         bends[i] += parts_[i].bends.first;
         bends[i + 1] += parts_[i].bends.last;
     }
-    bends[1] += (1 + left_) * bends[0];
-    bends[2] -= left_ * bends[0];
-    bends[last() - 1] += (1 + right_) * bends[last()];
-    bends[last() - 2] -= right_ * bends[last()];
+    bends[1] += 2 * bends[0];
+    bends[2] -= bends[0];
+    bends[last() - 1] += 2 * bends[last()];
+    bends[last() - 2] -= bends[last()];
     std::vector<double> inner(bends.begin() + 1, bends.end() - 1);
     std::vector<Row> transposed = rows_;
     for (std::size_t i = 0; i + 1 < rows_.size(); ++i) {
@@ -66,8 +65,8 @@ std::vector<double> Spline::gaps() const {
     std::vector<double> bends(points_.size());
     for (std::size_t i = 1; i < last(); ++i)
         bends[i] = inner[i - 1];
-    bends[0] = (1 + left_) * bends[1] - left_ * bends[2];
-    bends[last()] = (1 + right_) * bends[last() - 1] - right_ * bends[last() - 2];
+    bends[0] = 2 * bends[1] - bends[2];
+    bends[last()] = 2 * bends[last() - 1] - bends[last() - 2];
     std::vector<double> gaps = straight_gaps();
     for (std::size_t i = 0; i < last(); ++i)
         gaps[i] += parts_[i].bends.first * bends[i] + parts_[i].bends.last * bends[i + 1];

@@ -1,6 +1,6 @@
 // A cubic spline through what is known at the nodes of a path, integrated over the path.
 //
-// At both ends the third derivative is the same in the first two intervals ("not a knot"), so cubics are exact.
+// The third derivative is the same in the first two intervals, and in the last two ("not a knot"), so cubics are exact.
 #pragma once
 
 #include "kernels/cell.hpp"
@@ -12,7 +12,8 @@ namespace pyig {
 
 class Spline {
   public:
-    // At least five points, by rising alpha.
+    // At least five points, by rising alpha; the first two intervals are equally wide, and the last two, for they are
+    // halves of a cell.
     Spline(bool log_odds, std::vector<Point> points);
 
     // Of the gradients at the points: the integral of the spline through them.
@@ -46,8 +47,6 @@ class Spline {
     std::vector<Point> points_;
     std::vector<SplinePart> parts_;
     std::vector<Row> rows_;
-    double left_ = 0; // width of the first interval over that of the second
-    double right_ = 0;
 };
 
 } // namespace pyig

@@ -20,7 +20,8 @@ def running_sum(explanation: Explanation, i: int, k: int = 0) -> tuple[Floats, F
     """Return how far along the path each node's share ends, and the sum up to there; both (n,), for `Explanation.path`.
 
     A node's share of the path ends where the weights so far end, not at the node. In log-odds the weights are those of
-    the log-odds' gradients, which say nothing of the path: there it ends halfway to the next node.
+    the log-odds' gradients, which say nothing of the path, and a spline's may be negative: there it ends halfway to the
+    next node.
     """
     path = explanation.path(i, k)
     change = float(
@@ -31,9 +32,10 @@ def running_sum(explanation: Explanation, i: int, k: int = 0) -> tuple[Floats, F
     steep = path.values * (1 - path.values)  # of a probability: what its slopes have and those of its log-odds have not
     with np.errstate(divide="ignore", invalid="ignore"):
         odds = np.where(steep > 0, path.weights * slopes / steep, 0.0)
-    if abs(odds.sum() - change) >= abs(plain.sum() - change) or abs(path.weights.sum() - 1) < 1e-6:
-        return np.cumsum(np.nan_to_num(path.weights)), np.cumsum(plain)
     middles = np.append((path.alphas[:-1] + path.alphas[1:]) / 2, 1.0)
+    if abs(odds.sum() - change) >= abs(plain.sum() - change) or abs(path.weights.sum() - 1) < 1e-6:
+        weights = np.nan_to_num(path.weights)
+        return np.cumsum(weights) if weights.min() >= 0 else middles, np.cumsum(plain)
     return middles, np.cumsum(odds)
 
 

@@ -1,4 +1,4 @@
-"""What all nodes of a path say together, in plain Python: a cubic spline through them, and where kinks lie."""
+"""What all nodes of a path say together, in plain Python: a cubic spline through them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import itertools
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
 from cell_twin import Node, cell_weights, integral, rise
 
-FEW, MUCH_LESS, OF_CROWDS, DAMPING = 65, 0.6, 0.6, 2.5
+FEW, MUCH_LESS = 65, 0.6
 
 Row = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Whole:
-    spline: dict[Node, float] = field(default_factory=dict)
+class Curve:
+    weights: dict[Node, float] = field(default_factory=dict)
     changed: dict[Node, float] = field(default_factory=dict)
     missed: float = 0.0
     gap: float = 0.0
     span: float = 0.0
-    placed: float = 0.0
-    jumps: float = 0.0
 
 
 def part(log_odds: bool, a: Node, b: Node) -> tuple[float, float, float, float]:
@@ -60,12 +57,11 @@ class Spline:
         self.nodes, self.h = nodes, [b.alpha - a.alpha for a, b in pairs]
         self.parts = [part(log_odds, a, b) for a, b in pairs]
         h = self.h
-        self.left, self.right = h[0] / h[1], h[-1] / h[-2]
         rows = [[x, 2 * (x + y), y] for x, y in itertools.pairwise(h)]
-        rows[0][1] += h[0] * (1 + self.left)
-        rows[0][2] -= h[0] * self.left
-        rows[-1][1] += h[-1] * (1 + self.right)
-        rows[-1][0] -= h[-1] * self.right
+        rows[0][1] += 2 * h[0]
+        rows[0][2] -= h[0]
+        rows[-1][1] += 2 * h[-1]
+        rows[-1][0] -= h[-1]
         self.rows: list[Row] = [(x, y, z) for x, y, z in rows]
         self.straight_gaps = [
             p[0] * a.slope + p[1] * b.slope - rise(log_odds, a.value, b.value)
@@ -84,10 +80,10 @@ class Spline:
         for i, p in enumerate(self.parts):
             bends[i] += p[2]
             bends[i + 1] += p[3]
-        bends[1] += (1 + self.left) * bends[0]
-        bends[2] -= self.left * bends[0]
-        bends[-2] += (1 + self.right) * bends[-1]
-        bends[-3] -= self.right * bends[-1]
+        bends[1] += 2 * bends[0]
+        bends[2] -= bends[0]
+        bends[-2] += 2 * bends[-1]
+        bends[-3] -= bends[-1]
         n = len(self.rows)
         transposed = [
             (self.rows[i - 1][2] if i else 0.0, self.rows[i][1], self.rows[i + 1][0] if i + 1 < n else 0.0)
@@ -104,8 +100,7 @@ class Spline:
         f, h = [n.slope for n in self.nodes], self.h
         known = [6 * ((f[i + 1] - f[i]) / h[i] - (f[i] - f[i - 1]) / h[i - 1]) for i in range(1, len(h))]
         inner = solve(self.rows, known)
-        first = (1 + self.left) * inner[0] - self.left * inner[1]
-        last = (1 + self.right) * inner[-1] - self.right * inner[-2]
+        first, last = 2 * inner[0] - inner[1], 2 * inner[-1] - inner[-2]
         bends = [first, *inner, last]
         return [
             gap + (p[2] * bends[i] + p[3] * bends[i + 1])
@@ -113,36 +108,21 @@ class Spline:
         ]
 
 
-def survey(log_odds: bool, nodes: list[Node], floor: float, whole_rows: bool) -> Whole:
+def curve(log_odds: bool, nodes: list[Node], floor: float, whole_rows: bool) -> Curve:
+    if len(nodes) > FEW or not whole_rows or (log_odds and len(nodes) == 5):
+        return Curve()
     nodes = sorted(nodes, key=lambda n: n.alpha)
     spline = Spline(log_odds, nodes)
-    every = far = jumps = span = 0.0
-    for a, b, gap, p in zip(nodes, nodes[1:], spline.straight_gaps, spline.parts, strict=False):
-        jump = b.slope - a.slope
+    every = squares = total = 0.0
+    for gap in spline.straight_gaps:
         every += gap * gap
-        if abs(gap) > abs(jump) * (p[0] + p[1]) / 2:
-            far += gap * gap
-        jumps += jump * jump
-        span = max(span, abs(b.value - a.value))
-    jumps /= len(spline.h)
-    placed = max(1 - far / every / OF_CROWDS, 0.0) if every > 0 else 0.0
-    if len(nodes) > FEW or not whole_rows or (log_odds and len(nodes) == 5):
-        return Whole(span=span, placed=placed, jumps=jumps)
-    squares = total = 0.0
     for gap in spline.gaps():
         squares += gap * gap
         total += gap
     missed = max(math.sqrt(squares) - floor, 0.0)
     if not missed <= MUCH_LESS * math.sqrt(every):
-        return Whole(missed=missed, gap=total, span=span, placed=placed, jumps=jumps)
+        return Curve()
+    span = max(abs(b.value - a.value) for a, b in itertools.pairwise(nodes))
     weights, straight = spline.weights(), spline.straight_weights()
-    whole = dict(zip(nodes, weights, strict=True))
     changed = {n: w - s for n, w, s in zip(nodes, weights, straight, strict=True)}
-    return Whole(whole, changed, missed, total, span, placed, jumps)
-
-
-def shifts(whole: Whole, a: Node, b: Node, ends: tuple[float, float], missed: float) -> float:
-    """Weight that a kink between two nodes moves from the second to the first."""
-    jump, most = b.slope - a.slope, (ends[0] + ends[1]) / 2
-    moved = np.float64(missed * jump) / np.float64(jump * jump + DAMPING * whole.jumps)
-    return float(whole.placed * min(max(moved, -most), most))
+    return Curve(dict(zip(nodes, weights, strict=True)), changed, missed, total, span)
