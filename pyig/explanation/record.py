@@ -56,7 +56,8 @@ class Path(NamedTuple):
     Attributes
     ----------
     alphas, values, slopes, weights : float64 array, (n,)
-        Position, F, dF/d(alpha) (NaN at an end that was no node), and quadrature weight (0 at such an end).
+        Position, F, dF/d(alpha) (NaN at an end that was no node), and quadrature weight (0 at such an end; those of a
+        spline may be negative).
     """
 
     alphas: Floats
