@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,18 @@ def test_it_ends_where_the_attributions_end(value: str, options: dict[str, Any],
 
 def smooth() -> pyig.IntegratedGradients:
     return pyig.IntegratedGradients(lambda x: np.exp(x).sum(axis=1), gradient=np.exp)
+
+
+def test_it_does_not_turn_back_where_a_weight_is_negative() -> None:
+    e = smooth().explain(np.array([[2.0, 0.5]]), method="adaptive", rtol=1e-5)
+    weights = e.path_weights.copy()
+    weights[1:3] += np.array([-1, 1]) * 2 * weights[1]  # as a spline has them beside a much wider stretch
+    e = replace(e, path_weights=weights)
+    reached, total = running_sum(e, 0)
+    assert weights.min() < 0
+    assert (np.diff(reached) > 0).all()
+    assert reached[-1] == 1
+    assert total[-1] == pytest.approx(weights @ e.path_slopes)
 
 
 @pytest.mark.parametrize("options", [{"method": "adaptive", "rtol": 1e-7}, {"method": "simpson", "n_steps": 33}])
