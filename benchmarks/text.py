@@ -68,7 +68,7 @@ def speed(count: int, rounds: int, models: int) -> list[list[str]]:
 
 
 def gradients(count: int, models: int) -> list[list[str]]:
-    """Count the gradients of the default, and the error of it and of 50 nodes, against 400 nodes."""
+    """Count the gradients of two tolerances, and the errors of these and of 50 nodes, against 400 nodes."""
     tokenizer = text_models.tokenizer()
     texts = sentences(count, 30, seed=1)
     cases: dict[str, Any] = {
@@ -79,12 +79,13 @@ def gradients(count: int, models: int) -> list[list[str]]:
     rows = []
     for name, run in list(cases.items())[:models]:
         truth = run(n_steps=400, progress=False)
-        found, fixed = run(progress=False), run(n_steps=50, method="riemann_trapezoid", progress=False)
-        gauss = run(n_steps=50, progress=False)
-        rows.append(
-            [name, f"{found.n_evals.mean():.1f}", f"{error(found, truth):.2%}", f"{error(fixed, truth):.2%}",
-             f"{error(gauss, truth):.2%}", f"{found.converged.mean():.0%}"]
-        )  # fmt: skip
+        fixed, gauss = run(n_steps=50, method="riemann_trapezoid", progress=False), run(n_steps=50, progress=False)
+        for rtol in (0.01, 5e-4):
+            found = run(rtol=rtol, progress=False)
+            rows.append(
+                [name, f"{rtol:.2%}", f"{found.n_evals.mean():.1f}", f"{found.converged.mean():.0%}",
+                 *(f"{error(e, truth):.4%}" for e in (found, fixed, gauss))]
+            )  # fmt: skip
     return rows
 
 
@@ -95,7 +96,7 @@ def main() -> None:
     print(machine("numpy", "torch", "transformers"), end="\n\n")
     head = ["model", "texts", "sorted by length", "padded to the longest", "padded / sorted", "difference"]
     print(table(head, speed(20 if quick else 100, 1 if quick else 5, 1 if quick else 2)), end="\n\n")
-    head = ["F", "gradients", "error", "50 trapezoid", "50 Gauss", "converged"]
+    head = ["F", "tolerance", "gradients", "converged", "error", "50 trapezoid", "50 Gauss"]
     print(table(head, gradients(4 if quick else 24, 2 if quick else 3)))
 
 
