@@ -73,6 +73,10 @@ Ends end_weights(bool log_odds, const Point& first, const Point& last) {
     return ends;
 }
 
+double missed(bool log_odds, const Ends& ends, const Point& first, const Point& last) {
+    return ends.first * first.slope + ends.last * last.slope - rise(log_odds, first.value, last.value);
+}
+
 SplinePart spline_part(bool log_odds, const Point& first, const Point& last) {
     const double h = last.alpha - first.alpha;
     const double unit = h * h / 6;

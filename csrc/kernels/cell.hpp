@@ -23,6 +23,9 @@ struct Ends {
 // as a cubic with the known slopes (as a line where that cubic would turn back), and sigmoid'(s) is integrated.
 Ends end_weights(bool log_odds, const Point& first, const Point& last);
 
+// What these weights of the slopes miss of the rise of F.
+double missed(bool log_odds, const Ends& ends, const Point& first, const Point& last);
+
 // Weights of what a cubic piece of a spline over a cell is made of: the gradients at both ends, and their second
 // derivatives by alpha there. For log-odds as above.
 struct SplinePart {

@@ -13,11 +13,7 @@ constexpr double aim = 0.9;
 // A cell below this part of its share of the tolerance is folded, and its rows are free.
 constexpr double negligible = 0.05;
 
-constexpr double start[] = {0, 0.25, 0.5, 0.75, 1};
-
-double square(double x) {
-    return x * x;
-}
+constexpr double start[Path::first_round] = {0, 0.25, 0.5, 0.75, 1};
 
 } // namespace
 
@@ -79,11 +75,8 @@ Path::Cell Path::make_cell(const PathSettings& settings, NodeId a, NodeId m, Nod
     cell.two = {cell.left.first, cell.left.last + cell.right.first, cell.right.last};
     cell.difference = {cell.two[0] - whole.first, cell.two[1], cell.two[2] - whole.last};
     cell.simpson = simpson_weights(settings.log_odds, nodes_[a].at, nodes_[m].at, nodes_[b].at);
-    const auto missed = [&](const Ends& ends, const Point& first, const Point& last) {
-        return ends.first * first.slope + ends.last * last.slope - rise(settings.log_odds, first.value, last.value);
-    };
-    cell.missed_by_halves = {missed(cell.left, nodes_[a].at, nodes_[m].at),
-                             missed(cell.right, nodes_[m].at, nodes_[b].at)};
+    cell.missed_by_halves = {missed(settings.log_odds, cell.left, nodes_[a].at, nodes_[m].at),
+                             missed(settings.log_odds, cell.right, nodes_[m].at, nodes_[b].at)};
     for (const NodeId node : cell.nodes)
         ++nodes_[node].users;
     return cell;
@@ -230,8 +223,6 @@ Path::Total Path::total() const {
         total.add(pair.left);
         total.add(pair.right);
     }
-    for (const Split& split : splits_)
-        total.add(split.cell);
     return total;
 }
 

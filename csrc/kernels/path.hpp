@@ -19,6 +19,10 @@
 
 namespace pyig {
 
+inline double square(double x) {
+    return x * x;
+}
+
 struct PathSettings {
     double rtol = 0.01;
     std::int64_t max_evals = 512;
@@ -31,7 +35,8 @@ struct PathSettings {
 class Path {
   public:
     using NodeId = std::uint32_t;
-    using Row = std::array<double, 4>; // alpha, value, slope, weight
+    using Row = std::array<double, 4>;            // alpha, value, slope, weight
+    static constexpr std::size_t first_round = 5; // nodes
 
     explicit Path(std::int64_t index) : index_(index) {}
 
@@ -79,9 +84,8 @@ class Path {
     std::vector<Row> record() const;
 
   private:
-    using Triple = std::array<double, 3>;         // coefficients of a, m and b
-    static constexpr std::size_t first_round = 5; // nodes
-    static constexpr std::size_t few = 65;        // nodes; up to here rows are kept for the spline
+    using Triple = std::array<double, 3>;  // coefficients of a, m and b
+    static constexpr std::size_t few = 65; // nodes; up to here rows are kept for the spline
 
     struct Node {
         Point at;
@@ -134,17 +138,17 @@ class Path {
     class Total;
     // The spline through all nodes.
     struct Curve {
-        std::vector<Term> weights;    // none where it is not tried
-        std::vector<double> straight; // those of trapezoids, in the same order
-        double missed = 0;            // of F, from node to node, root of the sum of squares
-        double gap = 0;               // and over the whole path
-        double span = 0;              // largest change of the values from node to node
+        std::vector<Term> weights;   // none where it is not tried
+        std::vector<double> changes; // of the trapezoids' weights, in the same order
+        double missed = 0;           // of F, from node to node, root of the sum of squares
+        double gap = 0;              // and over the whole path
+        double span = 0;             // largest change of the values from node to node
     };
 
     NodeId add_node(double alpha);
     Cell make_cell(const PathSettings& settings, NodeId a, NodeId m, NodeId b, Ends whole);
     Split root(const PathSettings& settings);
-    Total total() const;
+    Total total() const; // of what a judgement will be about
     void request(const Pair& pair, Combinations& requests) const;
     Curve curve(const PathSettings& settings) const;
     void request_curve(Combinations& requests) const;

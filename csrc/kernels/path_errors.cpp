@@ -42,10 +42,6 @@ constexpr double span_unit = 8;
 constexpr double quartic[4][5] = {
     {251, 646, -264, 106, -19}, {-19, 346, 456, -74, 11}, {11, -74, 456, 346, -19}, {-19, 106, -264, 646, 251}};
 
-double square(double x) {
-    return x * x;
-}
-
 } // namespace
 
 void Path::judge(const PathSettings& settings, const double* norms) {

@@ -13,10 +13,6 @@ namespace {
 constexpr double of_crowds = 0.6;
 constexpr double damping = 2.5; // of the mean square change of the slope
 
-double square(double x) {
-    return x * x;
-}
-
 } // namespace
 
 // A kink moves the weights of its stretch to the side on which the gradient stays longer.

@@ -26,10 +26,6 @@ constexpr double most_stretch = 0.5;
 // Of its error to the cells' in what the next round counts on.
 constexpr double least_ratio = 0.2;
 
-double square(double x) {
-    return x * x;
-}
-
 } // namespace
 
 Path::Curve Path::curve(const PathSettings& settings) const {
@@ -60,16 +56,17 @@ Path::Curve Path::curve(const PathSettings& settings) const {
     for (std::size_t i = 0; i + 1 < points.size(); ++i)
         found.span = std::max(found.span, std::abs(points[i + 1].value - points[i].value));
     const std::vector<double> weights = spline.weights();
-    for (std::size_t i = 0; i < order.size(); ++i)
+    for (std::size_t i = 0; i < order.size(); ++i) {
         found.weights.push_back({order[i], weights[i]});
-    found.straight = spline.straight_weights();
+        found.changes.push_back(weights[i] - spline.straight_weights()[i]);
+    }
     return found;
 }
 
 // What the spline changes: its value less that of the trapezoids.
 void Path::request_curve(Combinations& requests) const {
     for (std::size_t i = 0; i < next_.weights.size(); ++i)
-        requests.term(nodes_[next_.weights[i].node].slot, next_.weights[i].coefficient - next_.straight[i]);
+        requests.term(nodes_[next_.weights[i].node].slot, next_.changes[i]);
     requests.end(index_, false);
 }
 
@@ -110,11 +107,11 @@ void Path::try_spline(const PathSettings& settings, double change) {
 void Path::stretch_spline(double change) {
     double seen = 0;
     for (std::size_t i = 0; i < curve_.weights.size(); ++i)
-        seen += (curve_.weights[i].coefficient - curve_.straight[i]) * nodes_[curve_.weights[i].node].at.slope;
+        seen += curve_.changes[i] * nodes_[curve_.weights[i].node].at.slope;
     const double wanted = -curve_.gap * seen / (square(seen) + square(visible() * change));
     const double factor = seen == 0 ? 0 : std::min(std::max(wanted, -most_stretch), most_stretch);
     for (std::size_t i = 0; i < curve_.weights.size(); ++i)
-        curve_.weights[i].coefficient += factor * (curve_.weights[i].coefficient - curve_.straight[i]);
+        curve_.weights[i].coefficient += factor * curve_.changes[i];
 }
 
 } // namespace pyig

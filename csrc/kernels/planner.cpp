@@ -13,7 +13,7 @@ namespace pyig {
 namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-constexpr std::int64_t first_round = 5; // nodes
+constexpr std::int64_t first_round = Path::first_round;
 // Paths begin before they are needed to fill a batch: how long a path takes shows early, and the last ones leave fewer
 // calls that are not full.
 constexpr std::size_t batches_ahead = 4;

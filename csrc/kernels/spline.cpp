@@ -4,9 +4,15 @@
 
 namespace pyig {
 
-Spline::Spline(bool log_odds, std::vector<Point> points) : log_odds_(log_odds), points_(std::move(points)) {
-    for (std::size_t i = 0; i < last(); ++i)
-        parts_.push_back(spline_part(log_odds, points_[i], points_[i + 1]));
+Spline::Spline(bool log_odds, std::vector<Point> points)
+    : points_(std::move(points)), straight_weights_(points_.size()) {
+    for (std::size_t i = 0; i < last(); ++i) {
+        const auto [ends, bends] = spline_part(log_odds, points_[i], points_[i + 1]);
+        straight_weights_[i] += ends.first;
+        straight_weights_[i + 1] += ends.last;
+        straight_gaps_.push_back(missed(log_odds, ends, points_[i], points_[i + 1]));
+        bends_.push_back(bends);
+    }
     for (std::size_t i = 1; i < last(); ++i)
         rows_.push_back({width(i - 1), 2 * (width(i - 1) + width(i)), width(i)});
     // At the ends the second derivative goes on along a line: twice the next one less the one after it.
@@ -29,11 +35,11 @@ void Spline::solve(std::vector<Row> rows, std::vector<double>& known) {
 }
 
 std::vector<double> Spline::weights() const {
-    std::vector<double> weights = straight_weights();
+    std::vector<double> weights = straight_weights_;
     std::vector<double> bends(points_.size());
     for (std::size_t i = 0; i < last(); ++i) {
-        bends[i] += parts_[i].bends.first;
-        bends[i + 1] += parts_[i].bends.last;
+        bends[i] += bends_[i].first;
+        bends[i + 1] += bends_[i].last;
     }
     bends[1] += 2 * bends[0];
     bends[2] -= bends[0];
@@ -67,28 +73,10 @@ std::vector<double> Spline::gaps() const {
         bends[i] = inner[i - 1];
     bends[0] = 2 * bends[1] - bends[2];
     bends[last()] = 2 * bends[last() - 1] - bends[last() - 2];
-    std::vector<double> gaps = straight_gaps();
+    std::vector<double> gaps = straight_gaps_;
     for (std::size_t i = 0; i < last(); ++i)
-        gaps[i] += parts_[i].bends.first * bends[i] + parts_[i].bends.last * bends[i + 1];
+        gaps[i] += bends_[i].first * bends[i] + bends_[i].last * bends[i + 1];
     return gaps;
-}
-
-std::vector<double> Spline::straight_gaps() const {
-    std::vector<double> gaps;
-    gaps.reserve(last());
-    for (std::size_t i = 0; i < last(); ++i)
-        gaps.push_back(parts_[i].ends.first * points_[i].slope + parts_[i].ends.last * points_[i + 1].slope -
-                       rise_of(i));
-    return gaps;
-}
-
-std::vector<double> Spline::straight_weights() const {
-    std::vector<double> weights(points_.size());
-    for (std::size_t i = 0; i < last(); ++i) {
-        weights[i] += parts_[i].ends.first;
-        weights[i + 1] += parts_[i].ends.last;
-    }
-    return weights;
 }
 
 } // namespace pyig

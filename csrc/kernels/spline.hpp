@@ -23,12 +23,10 @@ class Spline {
     std::vector<double> gaps() const;
 
     // What straight lines between the slopes miss of them.
-    std::vector<double> straight_gaps() const;
+    const std::vector<double>& straight_gaps() const { return straight_gaps_; }
 
     // The weights of the trapezoids.
-    std::vector<double> straight_weights() const;
-
-    const std::vector<SplinePart>& parts() const { return parts_; }
+    const std::vector<double>& straight_weights() const { return straight_weights_; }
 
   private:
     // Equations of the second derivatives at the inner points.
@@ -40,12 +38,12 @@ class Spline {
 
     std::size_t last() const { return points_.size() - 1; }
     double width(std::size_t i) const { return points_[i + 1].alpha - points_[i].alpha; }
-    double rise_of(std::size_t i) const { return rise(log_odds_, points_[i].value, points_[i + 1].value); }
     static void solve(std::vector<Row> rows, std::vector<double>& known);
 
-    bool log_odds_;
     std::vector<Point> points_;
-    std::vector<SplinePart> parts_;
+    std::vector<Ends> bends_; // weights of the second derivatives at both ends of each interval
+    std::vector<double> straight_gaps_;
+    std::vector<double> straight_weights_;
     std::vector<Row> rows_;
 };
 
