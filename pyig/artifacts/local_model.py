@@ -21,6 +21,7 @@ from pyig.artifacts.metadata_model import MetadataModel
 from pyig.artifacts.metadata_write import to_json
 from pyig.errors import InputError, InputTypeError
 from pyig.explanation import Explanation
+from pyig.explanation.table import targets_each
 
 
 def register() -> None:
@@ -104,7 +105,7 @@ class LocalModel(sdk_model.Model):  # type: ignore[misc]
         return [np.array(column) for column in zip(*params.label_indices, strict=True)]
 
     def _attributions(self, explained: Explanation, i: int) -> list[Any]:
-        count = 1 if explained.values.ndim == 1 else explained.values.shape[1]
+        count = targets_each(explained)
         return [self._attribution(explained, i, k) for k in range(count)]
 
     def _attribution(self, explained: Explanation, i: int, k: int) -> Any:

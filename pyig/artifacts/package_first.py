@@ -17,6 +17,7 @@ from pyig.artifacts.package_wrapper import TFSavedModelWrapper
 from pyig.errors import InputError, ModelError
 from pyig.explainer import IntegratedGradients
 from pyig.explanation import Explanation
+from pyig.explanation.table import targets_each
 
 Table = Any
 METHODS = ("transform_input", "generate_baseline", "predict", "project_attributions")
@@ -97,7 +98,7 @@ class FirstGeneration:
 
     def project(self, encodings: Encodings, explanation: Explanation) -> Explanation:
         """Ask the package for each row."""
-        n, k = len(explanation), (1 if explanation.values.ndim == 1 else explanation.values.shape[1])
+        n, k = len(explanation), targets_each(explanation)
         leaves = {
             leaf.name: np.asarray(leaf.attributions, np.float64).reshape(n, k, *leaf.inputs.shape[1:])
             for leaf in explanation.leaves()

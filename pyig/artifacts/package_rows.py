@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pyig.contracts import Floats
 from pyig.errors import ModelError
 from pyig.explanation import Explanation
+from pyig.explanation.table import targets_each
 from pyig.projections.tokens import texts
 
 REST = "(not projected)"
@@ -127,7 +128,7 @@ def collect(
 
 def _rest(encoded: Explanation, phi: Mapping[str, Floats]) -> Floats:
     """Return what the features lack to the sums, (N, K); 0 where that is rounding."""
-    shape = (len(encoded), 1 if encoded.values.ndim == 1 else encoded.values.shape[1])
+    shape = (len(encoded), targets_each(encoded))
     leaves = [np.asarray(leaf.attributions, np.float64).reshape(*shape, -1) for leaf in encoded.leaves()]
     features = [part.reshape(*shape, -1) for part in phi.values()]
     whole = sum((leaf.sum(axis=2) for leaf in leaves), start=np.zeros(shape))

@@ -19,6 +19,7 @@ from pyig.artifacts.package_loading import Loaded
 from pyig.artifacts.package_rows import REST, collect, read_second
 from pyig.errors import InputError, ModelError, unknown
 from pyig.explanation import Explanation
+from pyig.explanation.table import targets_each
 from pyig.targets import parse
 
 Table = Any
@@ -96,7 +97,7 @@ class SecondGeneration:
 
     def project(self, encodings: Encodings, explanation: Explanation) -> Explanation:
         """Ask the package for each row; of the outputs that were not asked for, it is given zeros."""
-        n, k = len(explanation), (1 if explanation.values.ndim == 1 else explanation.values.shape[1])
+        n, k = len(explanation), targets_each(explanation)
         leaves = {
             leaf.name: np.asarray(leaf.attributions, np.float64).reshape(n, k, *leaf.inputs.shape[1:])
             for leaf in explanation.leaves()

@@ -16,6 +16,7 @@ from pyig import tree
 from pyig.contracts import Ints
 from pyig.errors import InputError
 from pyig.explanation import Explanation
+from pyig.explanation.table import targets_each
 
 RULE = "riemann_trapezoid"  # whose weights sum to 1: the mean of neighbouring gradients
 FIRST, MORE, MOST = 20, 100, 2048
@@ -119,7 +120,7 @@ def join(parts: Sequence[tuple[Ints, Explanation]]) -> Explanation:
     for name in (field.name for field in fields(Explanation) if field.name not in others):
         if isinstance(getattr(last, name), np.ndarray):
             changed[name] = np.concatenate([getattr(e, name) for e in found])[order]
-    per_sample = 1 if last.values.ndim == 1 else last.values.shape[1]
+    per_sample = targets_each(last)
     paths = (order[:, None] * per_sample + np.arange(per_sample)).ravel()
     lengths = np.concatenate([np.diff(e.path_offsets) for e in found])
     starts = np.concatenate([[0], np.cumsum(lengths)])

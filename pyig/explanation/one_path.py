@@ -5,15 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pyig.errors import InputError
-from pyig.explanation.table import sample_labels, target_label
+from pyig.explanation.table import sample_labels, target_label, targets_each
 
 if TYPE_CHECKING:
     from pyig.explanation.record import Explanation
-
-
-def targets_each(explanation: Explanation) -> int:
-    """Return K, the number of targets of each sample."""
-    return 1 if explanation.values.ndim == 1 else int(explanation.values.shape[1])
 
 
 def pick(explanation: Explanation, sample: int, target: int) -> tuple[int, int]:

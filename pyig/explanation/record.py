@@ -13,7 +13,7 @@ import numpy as np
 from pyig.contracts import Floats, Ints
 from pyig.errors import InputError
 from pyig.explanation.arrays import Leaf, check_leaf, check_like, freeze, freeze_tree, pick_rows, same, take
-from pyig.explanation.table import to_frame
+from pyig.explanation.table import targets_each, to_frame
 from pyig.explanation.verdict import describe, relative_error, relative_gap, verdict
 from pyig.registry import Registry
 from pyig.tree import flatten, names
@@ -203,7 +203,7 @@ class Explanation:
         changed |= {name: getattr(self, name)[rows] for name in PER_PATH}
         if self.targets is not None:
             changed["targets"] = self.targets[rows]
-        per_sample = 1 if self.values.ndim == 1 else self.values.shape[1]
+        per_sample = targets_each(self)
         paths = (rows[:, None] * per_sample + np.arange(per_sample)).ravel()
         starts, stops = self.path_offsets[paths], self.path_offsets[paths + 1]
         nodes = np.concatenate([np.arange(a, b) for a, b in zip(starts, stops, strict=True)] or [np.arange(0)])
@@ -248,7 +248,7 @@ class Explanation:
 
     def path(self, i: int, k: int = 0) -> Path:
         """Return F along the path of sample `i` (and of its k-th target), by rising alpha, with both ends."""
-        count = 1 if self.values.ndim == 1 else self.values.shape[1]
+        count = targets_each(self)
         if not -len(self) <= i < len(self) or not -count <= k < count:
             raise IndexError(f"expected a sample below {len(self)} and a target below {count}; got i={i}, k={k}")
         number = (i % len(self)) * count + k % count

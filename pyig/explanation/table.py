@@ -44,6 +44,11 @@ def _label(leaves: Sequence[Leaf], place: int) -> str:
     raise IndexError(f"expected a feature of the explanation; got one {place} beyond the last")
 
 
+def targets_each(explanation: Explanation) -> int:
+    """Return K, the number of targets of each sample."""
+    return 1 if explanation.values.ndim == 1 else int(explanation.values.shape[1])
+
+
 def sample_labels(explanation: Explanation) -> list[Any]:
     """Name every sample: the row labels of a DataFrame, else 0 to N - 1."""
     return list(explanation.inputs.index) if is_frame(explanation.inputs) else list(range(len(explanation)))
@@ -61,7 +66,7 @@ def target_label(explanation: Explanation, i: int, k: int = 0) -> str | None:
 def flat_columns(explanation: Explanation) -> tuple[Array, Array, Array]:
     """Return attributions (N, K, D), inputs (N, D) and baselines (N, D), all leaves side by side."""
     leaves, n = explanation.leaves(), len(explanation)
-    k = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
+    k = targets_each(explanation)
     sizes = [int(np.prod(leaf.inputs.shape[1:])) for leaf in leaves]
     attributions = [leaf.attributions.reshape(n, k, d) for leaf, d in zip(leaves, sizes, strict=True)]
     inputs = [_plain(leaf.inputs).reshape(n, d) for leaf, d in zip(leaves, sizes, strict=True)]

@@ -13,7 +13,8 @@ import numpy as np
 from pyig.explainer.along import nodes_of
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
-from pyig.explanation.one_path import heading, targets_each
+from pyig.explanation.one_path import heading
+from pyig.explanation.table import targets_each
 from pyig.jupyter.origin import Origin
 from pyig.views.lines import spans, told
 

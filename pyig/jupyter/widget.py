@@ -17,8 +17,7 @@ from pyig.explainer import IntegratedGradients
 from pyig.explainer.again import remembered
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
-from pyig.explanation.one_path import targets_each
-from pyig.explanation.table import feature_labels
+from pyig.explanation.table import feature_labels, targets_each
 from pyig.jupyter.esm import css, packed
 from pyig.jupyter.lines import LinesQuestion, costs, shown
 from pyig.jupyter.origin import Edit, Origin, origin_of, remember

@@ -11,6 +11,7 @@ import numpy as np
 from pyig.contracts import Floats
 from pyig.errors import InputError, unknown
 from pyig.explanation import Explanation
+from pyig.explanation.table import targets_each
 from pyig.projections.columns import Identity
 from pyig.projections.contract import Encoded, Feature, check_sums, label_of
 
@@ -107,7 +108,7 @@ def _labels(features: Mapping[str, Feature]) -> tuple[str, ...] | None:
 
 def _encoded(explanation: Explanation) -> list[Encoded]:
     n = len(explanation)
-    k = 1 if explanation.values.ndim == 1 else explanation.values.shape[1]
+    k = targets_each(explanation)
     out = []
     for leaf in explanation.leaves():
         phi: Floats = np.asarray(leaf.attributions, np.float64).reshape(n, k, *leaf.inputs.shape[1:])

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pyig.errors import InputTypeError
 from pyig.explanation import Explanation
 from pyig.explanation.cumulative import CumulativeAttributions
-from pyig.explanation.one_path import heading, targets_each
+from pyig.explanation.one_path import heading
+from pyig.explanation.table import targets_each
 from pyig.views.buildup_html import markup
 from pyig.views.curve import curve
 from pyig.views.markup import Html, esc, name

@@ -14,9 +14,9 @@ import numpy as np
 
 from pyig.explanation import Explanation
 from pyig.explanation.arrays import Leaf
-from pyig.explanation.one_path import of_path, targets_each
+from pyig.explanation.one_path import of_path
 from pyig.explanation.running import coarser, running_sum
-from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label
+from pyig.explanation.table import feature_labels, flat_columns, sample_labels, target_label, targets_each
 from pyig.explanation.verdict import l1, percent, status
 from pyig.tree import flatten
 from pyig.views.advice import advice

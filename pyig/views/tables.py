@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from pyig.explanation import Explanation
-from pyig.explanation.one_path import targets_each
-from pyig.explanation.table import sample_labels, target_label
+from pyig.explanation.table import sample_labels, target_label, targets_each
 from pyig.explanation.verdict import percent, status
 from pyig.views.colours import Bytes, signed_palette
 from pyig.views.markup import esc, name, row

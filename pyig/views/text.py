@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pyig.explanation import Explanation
-from pyig.explanation.one_path import heading, targets_each
+from pyig.explanation.one_path import heading
+from pyig.explanation.table import targets_each
 from pyig.views.ranking import Ranking, rank
 from pyig.views.words import Shown, equation, number, plural, shorten, signed
 

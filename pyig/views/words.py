@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyig.explanation import Explanation
-from pyig.explanation.one_path import targets_each
+from pyig.explanation.table import targets_each
 
 
 class Shown(str):
