@@ -34,9 +34,22 @@ OPTIONS: dict[str, Any] = {"method": "adaptive", "progress": False}
 def test_the_adaptive_rule_needs_one_forward_for_a_baseline_that_all_share(count: int) -> None:
     model, rows = net()
     found = pyig.IntegratedGradients(model).explain(points(count), target=1, **OPTIONS)
-    plain = sum(n for n, gradient in rows if not gradient)
-    assert plain == min(count, 8) + 1  # the former tell whether the model gives probabilities
+    assert [n for n, gradient in rows if not gradient] == [1], "a negative output: no probability"
     assert sum(n for n, gradient in rows if gradient) == found.n_evals.sum()
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_a_few_inputs_tell_where_the_baseline_does_not(count: int) -> None:
+    model, rows = net()
+    with torch.no_grad():
+        model[-1].weight *= 50
+        model[-1].bias += 0.5 - model(torch.zeros(1, 6, dtype=torch.float64))[0]
+    hidden = type("Hidden", (nn.Module,), {"forward": lambda self, x: model(x)})()  # its last layer is not to be seen
+    rows.clear()
+    found = pyig.IntegratedGradients(hidden).explain(points(count), target=1, value="probability", **OPTIONS)
+    assert sum(n for n, gradient in rows if not gradient) == 1 + min(count, 8)
+    assert sum(n for n, gradient in rows if gradient) == found.n_evals.sum()
+    np.testing.assert_allclose(found.values, model(points(count)).softmax(1)[:, 1].detach(), rtol=1e-12)
 
 
 def test_a_predicted_target_needs_one_forward_per_sample() -> None:

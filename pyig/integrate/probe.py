@@ -106,9 +106,14 @@ class Probe:
         return [np.concatenate(column) for column in index], np.concatenate(values)
 
     def settle(self, stage: Stage) -> None:
-        """Settle the head on a few inputs, where F is not wanted yet."""
+        """Settle the head where F(x) is not wanted yet: on the baseline, whose F is, or else on a few inputs."""
         if self._head is not None:
             return
+        if stage.shared_start:
+            self._shared = self._shared_outputs(stage, len(stage.start_row))
+            if self._tells(self._shared):
+                self._settle(self._shared)
+                return
         few = stage.stop_row[:_FEW]
 
         def call(rows: int) -> Tensor:
@@ -249,6 +254,13 @@ class Probe:
             return False
         several = rows.ndim == 2 and rows.shape[1] > 1
         return True if several and np.abs(rows.sum(axis=1) - 1).max() < 1e-3 else None
+
+    def _tells(self, outputs: Tensor) -> bool:
+        """Tell whether any other outputs would be taken for the same: a number outside of [0, 1] is no probability."""
+        if self._output_kind is not None or self.backend.gives_probabilities() is not None or len(outputs.shape) > 2:
+            return True
+        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
+        return bool(rows.min() < 0 or rows.max() > 1)
 
     def _recognise(self, outputs: Tensor) -> str:
         known = self._shows_probabilities(outputs)
