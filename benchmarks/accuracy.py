@@ -3,8 +3,8 @@
 Small networks of several families are trained on scikit-learn's data sets. Held-out samples are explained for the
 predicted class, from zero, the mean and noise in turn. The truth is pyig's exact mode where it applies, else a midpoint
 rule of 4096 nodes, both in float64; errors are relative L1 per sample. "Silent" is the share that claims to have met
-the tolerance and misses it. Families with a star, and seeds from 11 on, were not looked at when the scheme's constants
-were chosen.
+the tolerance and misses it. Families with a star are not those that the scheme's constants were tuned on;
+docs/numerics.md says which seeds were looked at.
 
     python benchmarks/accuracy.py [--quick] [--families tuned|held-out|NAME ...] [--seeds 11 12 13] [--plots FOLDER]
 """

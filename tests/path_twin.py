@@ -10,15 +10,16 @@ import numpy as np
 from cell_twin import Node, cell_weights, rise, sigmoid_slope
 from spline_twin import FEW, Curve
 
-SMOOTH_ENOUGH, SMOOTH_ENOUGH_LOG_ODDS = 0.026, 0.13
+SMOOTH_ENOUGH, SMOOTH_ENOUGH_LOG_ODDS = 0.026, 0.1
 SMOOTH_PART, SMOOTH_PART_LOG_ODDS = 4.2, 0.85
 LEAST_TURN, MOST_CHANGE, MOST_GROWTH, LEAST_PART = 0.3, 1.5, 4.0, 0.1
 OWN_SHARE, PAIR_SHARE, LEAST_MISSED, LEAST_EVIDENCE, LEAST_VISIBLE = 0.75, 0.25, 0.03, 0.1, 0.05
 ROUGH_PART, ROUGH_PART_LOG_ODDS = 0.92, 0.97
-OF_MANY, OF_ONE = 0.78, 0.45
+OF_MANY, OF_ONE = 0.74, 0.65
+UNEVEN, UNEVEN_CELLS, LEAST_EVENNESS = 0.2, 8.0, 0.88
 RESOLVED_SPAN, SPAN_UNIT = 3.5, 8.0
 ENOUGH_SMOOTH, LEAST_MISSED_BY_SPLINE, LEAST_RATIO = 0.25, 0.1, 0.2
-SPLINE_SHARE, MOST_STRETCH = 0.65, 0.5
+SPLINE_SHARE, SPLINE_SHARE_LOG_ODDS, MOST_STRETCH = 0.65, 0.9, 0.5
 LEAST_SPLINE, LEAST_SPLINE_LOG_ODDS = 0.1, 0.015
 OF_CROWDS, DAMPING = 0.6, 2.5
 QUARTIC = (
@@ -49,6 +50,7 @@ class Cell:
     missed: float = 0.0  # the completeness gap of Simpson's value, without rounding
     missed_by_halves: tuple[float, float] = (0.0, 0.0)
     change: float = 0.0
+    unevenness: float = 1.0
     smooth: bool = False
     error: float = math.inf
     defect: float = 0.0
@@ -78,6 +80,7 @@ class Path:
     closed_errors: float = 0.0
     squares: float = 0.0
     errors: float = 0.0
+    spread: float = 1.0  # factor on the root of the sum of squares
     closed_defect: float = 0.0
     sum_squares: float = 0.0
     norm_squares: float = 0.0
@@ -162,7 +165,21 @@ class Errors:
 
     def spread(self, path: Path) -> float:
         """How the errors of the cells add: a factor on the root of the sum of their squares."""
-        return OF_MANY + OF_ONE * (math.sqrt(path.squares) / path.errors) if path.errors > 0 else 1.0
+        if not path.errors > 0:
+            return 1.0
+        return (OF_MANY + OF_ONE * (math.sqrt(path.squares) / path.errors)) * self.evenness(path)
+
+    def evenness(self, path: Path) -> float:
+        rough = [cell.unevenness for cell in path.leaves if not cell.smooth]
+        mean = plain_sum((UNEVEN_CELLS * UNEVEN, *rough)) / (UNEVEN_CELLS + len(rough))
+        return min(max(mean / UNEVEN, LEAST_EVENNESS), 1.0)
+
+    @staticmethod
+    def unevenness(left: Cell, right: Cell) -> float:
+        """Of the norms of both halves of a cell."""
+        one, other = left.norm * left.norm, right.norm * right.norm
+        share = (one - other) / (one + other) if one + other > 0 else 1.0
+        return share * share
 
     def resolution(self, span: float) -> float:
         """Factor on the estimates where the log-odds change by so much between the nodes."""
@@ -190,7 +207,8 @@ class Errors:
         seen = (path.curve.missed * path.curve.missed + excess * excess) / np.float64(visible * visible)
         missed = np.sqrt(seen + (LEAST_MISSED_BY_SPLINE * norm) * (LEAST_MISSED_BY_SPLINE * norm))
         least = (LEAST_SPLINE_LOG_ODDS if self.log_odds else LEAST_SPLINE) * np.sqrt(changes)
-        expected = max(SPLINE_SHARE * np.sqrt(norm * missed), least)
+        share = SPLINE_SHARE_LOG_ODDS if self.log_odds else SPLINE_SHARE
+        expected = max(share * np.sqrt(norm * missed), least)
         estimate = self.caution * self.resolution(path.curve.span) * expected
         found = float(np.sqrt(estimate * estimate + excess * excess))
         if not found < error:

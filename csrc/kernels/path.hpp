@@ -105,6 +105,7 @@ class Path {
         double norm = 0;                        // L1, of the difference
         double missed = 0;                      // the completeness gap of Simpson's value, without rounding
         double change = 0;                      // L1, of Simpson's values of the pair
+        double unevenness = 1;                  // of the pair's norms
         bool smooth = false;
         double error = std::numeric_limits<double>::infinity();
         double defect = 0; // the value's completeness gap, exact
@@ -170,6 +171,8 @@ class Path {
     double visible() const;
     std::vector<std::size_t> worst(const PathSettings& settings, std::size_t room) const;
     double spread() const;
+    static double unevenness(const Pair& pair);
+    double evenness() const;
     void remove(const std::vector<std::size_t>& chosen);
     void close_negligible(double limit, Combinations& folds, Slots& slots);
     void fold(const std::vector<Term>& terms, Combinations& folds);
@@ -194,6 +197,7 @@ class Path {
     double norm_squares_ = 0;
     double squares_ = 0;
     double errors_ = 0;
+    double spread_ = 1;      // factor on the root of the sum of squares
     Curve next_;             // asked about, not judged
     Curve curve_;            // judged
     bool whole_rows_ = true; // none was freed

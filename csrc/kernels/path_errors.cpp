@@ -16,11 +16,11 @@ constexpr double smooth_enough = 0.026; // x y^2 sqrt(z)
 constexpr double smooth_part = 4.2;     // of y sqrt(x z) D: the error that is expected, or more
 // Of log-odds, y says little: the weights differ from cell to cell. u is what a quartic through the five slopes misses
 // of the log-odds, over what the trapezoids miss.
-constexpr double smooth_enough_log_odds = 0.13; // x sqrt(y) u^2
-constexpr double smooth_part_log_odds = 0.85;   // of sqrt(x z) D
-constexpr double least_turn = 0.3;              // that u counts with
-constexpr double most_change = 1.5;             // that x may be with
-constexpr double least_part = 0.1;              // of what Simpson's values change by, whatever the scalars say
+constexpr double smooth_enough_log_odds = 0.1; // x sqrt(y) u^2
+constexpr double smooth_part_log_odds = 0.85;  // of sqrt(x z) D
+constexpr double least_turn = 0.3;             // that u counts with
+constexpr double most_change = 1.5;            // that x may be with
+constexpr double least_part = 0.1;             // of what Simpson's values change by, whatever the scalars say
 constexpr double most_growth = 4;
 constexpr double own_share = 0.75; // of z squared: that of the cell, the rest is that of both halves
 constexpr double pair_share = 0.25;
@@ -30,10 +30,16 @@ constexpr double least_visible = 0.05;
 // Of D, elsewhere.
 constexpr double rough_part = 0.92;
 constexpr double rough_part_log_odds = 0.97;
-// Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.23
-// times the root of the squares, of many alike 0.78.
-constexpr double of_many = 0.78;
-constexpr double of_one = 0.45;
+// Errors add as random signs do, which holds for many cells and not for the worst two: of one error the sum is 1.39
+// times the root of the squares, of many alike 0.74.
+constexpr double of_many = 0.74;
+constexpr double of_one = 0.65;
+// Where every cell has many kinks, its halves are alike, and chance has little to say: below this mean unevenness of
+// the rough cells, with as many counted that would not change it, the factor shrinks in proportion, down to a least
+// one.
+constexpr double uneven = 0.2;
+constexpr double uneven_cells = 8;
+constexpr double least_evenness = 0.88;
 // Log-odds that change by more than this between nodes hide where the probability rises.
 constexpr double resolved_span = 3.5;
 constexpr double span_unit = 8;
@@ -56,6 +62,7 @@ void Path::judge(const PathSettings& settings, const double* norms) {
         for (Cell* cell : {&pair.left, &pair.right}) {
             judge(settings, *cell, seen);
             cell->change = seen.change;
+            cell->unevenness = unevenness(pair);
             leaves_.push_back(*cell);
         }
         norms += 4;
@@ -75,7 +82,8 @@ void Path::judge(const PathSettings& settings, const double* norms) {
     squares_ = closed_squares_ + squares;
     errors_ = closed_errors_ + errors;
     const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
-    error_ = std::sqrt(square(spread()) * squares_ + square(excess));
+    spread_ = spread();
+    error_ = std::sqrt(square(spread_) * squares_ + square(excess));
     by_spline_ = false;
     ratio_ = 1;
     if (!curve_.weights.empty() && std::isfinite(error_))
@@ -147,7 +155,25 @@ double Path::floor(const PathSettings& settings) const {
 
 // How the errors of the cells add: a factor on the root of the sum of their squares.
 double Path::spread() const {
-    return errors_ > 0 ? of_many + of_one * (std::sqrt(squares_) / errors_) : 1;
+    return errors_ > 0 ? (of_many + of_one * (std::sqrt(squares_) / errors_)) * evenness() : 1;
+}
+
+// Of the norms of both halves of a cell: 0 where they are the same, 1 where all is in one of them.
+double Path::unevenness(const Pair& pair) {
+    const double left = square(pair.left.norm);
+    const double right = square(pair.right.norm);
+    return left + right > 0 ? square((left - right) / (left + right)) : 1;
+}
+
+double Path::evenness() const {
+    double sum = uneven_cells * uneven;
+    double count = uneven_cells;
+    for (const Cell& cell : leaves_)
+        if (!cell.smooth) {
+            sum += cell.unevenness;
+            count += 1;
+        }
+    return std::clamp(sum / count / uneven, least_evenness, 1.0);
 }
 
 double Path::largest_span(const Cell& cell) const {

@@ -16,6 +16,7 @@ constexpr double much_less = 0.6;
 constexpr double enough_smooth = 0.25;
 // Its error, of the geometric mean of what it changes and what it misses.
 constexpr double spline_share = 0.65;
+constexpr double spline_share_log_odds = 0.9;
 // What it misses counts as this part of what it changes at least.
 constexpr double least_missed = 0.1;
 // Its error is this part of what Simpson's values changed by at least, root of the sum of squares over the cells.
@@ -91,7 +92,8 @@ void Path::try_spline(const PathSettings& settings, double change) {
     const double missed =
         std::sqrt((square(curve_.missed) + square(excess)) / square(visible()) + square(least_missed * change));
     const double least = (settings.log_odds ? least_part_log_odds : least_part) * std::sqrt(changes);
-    const double expected = std::max(spline_share * std::sqrt(change * missed), least);
+    const double share = settings.log_odds ? spline_share_log_odds : spline_share;
+    const double expected = std::max(share * std::sqrt(change * missed), least);
     const double error =
         std::sqrt(square(settings.caution * resolution(settings, curve_.span) * expected) + square(excess));
     if (!(error < error_))
