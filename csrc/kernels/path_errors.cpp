@@ -35,8 +35,7 @@ constexpr double rough_part_log_odds = 0.97;
 constexpr double of_many = 0.74;
 constexpr double of_one = 0.65;
 // Where every cell has many kinks, its halves are alike, and chance has little to say: below this mean unevenness of
-// the rough cells, with as many counted that would not change it, the factor shrinks in proportion, down to a least
-// one.
+// the rough cells, with so many of it counted beside them, the factor shrinks in proportion, but not by more than this.
 constexpr double uneven = 0.2;
 constexpr double uneven_cells = 8;
 constexpr double least_evenness = 0.88;
