@@ -27,6 +27,8 @@ _INSIDE, _INSIDE_OF_RTOL = 2.0**-16, 2.0**-7  # alpha of the first node, which c
 # A gradient that goes on growing as 1 / alpha gives, over the room before that node, an eleventh of its attributions
 # were it constant there, and hides several times that; one that rises within a hundred times that room gives less.
 _STEEP, _HIDDEN = 0.01, 5.0
+# The planner knows the size of a result before its last corrections, which may make it this much smaller.
+_SIZE_KEPT = 0.99
 _ROW_BYTES = 1 << 29  # gradient rows of open cells, beside those that a single path may need
 
 
@@ -80,7 +82,14 @@ class AdaptiveRun:
         # Far enough for rounding not to restore the ties.
         self._first = max(min(_INSIDE, scheme.rtol * _INSIDE_OF_RTOL), noise / 4)
         self._plan = AdaptivePlan(
-            len(paths), scheme.rtol, scheme.max_evals, scheme.log_odds, scheme.caution, most_rows, noise, self._first
+            len(paths),
+            scheme.rtol * _SIZE_KEPT,
+            scheme.max_evals,
+            scheme.log_odds,
+            scheme.caution,
+            most_rows,
+            noise,
+            self._first,
         )
         self._cells = cells_for(evaluator.backend, paths.ends, most_rows)
         self._shares = np.bincount(paths.ends.result_rows, minlength=paths.ends.results)
