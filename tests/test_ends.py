@@ -52,6 +52,18 @@ def test_a_few_inputs_tell_where_the_baseline_does_not(count: int) -> None:
     np.testing.assert_allclose(found.values, model(points(count)).softmax(1)[:, 1].detach(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("kind", [None, "probabilities"])
+def test_sigmoids_that_sum_to_one_at_the_baseline_are_no_softmax(kind: str | None) -> None:
+    torch.manual_seed(0)
+    layers = [nn.Linear(6, 20, bias=False), nn.Tanh(), nn.Linear(20, 2, bias=False), nn.Sigmoid()]
+    explainer, x = pyig.IntegratedGradients(nn.Sequential(*layers).double().eval()), points(5)
+    found = explainer.explain(x, target=1, output_kind=kind, rtol=1e-5, **OPTIONS)
+    wanted = explainer.explain(x, target=1, n_steps=64, progress=False)
+    np.testing.assert_allclose(found.baseline_values, 0.5, rtol=1e-12)
+    np.testing.assert_allclose(found.values, wanted.values, rtol=1e-12)
+    np.testing.assert_allclose(found.attributions, wanted.attributions, atol=1e-5)
+
+
 def test_a_predicted_target_needs_one_forward_per_sample() -> None:
     model, rows = net()
     found = pyig.IntegratedGradients(model).explain(points(20), **OPTIONS)

@@ -256,11 +256,13 @@ class Probe:
         return True if several and np.abs(rows.sum(axis=1) - 1).max() < 1e-3 else None
 
     def _tells(self, outputs: Tensor) -> bool:
-        """Tell whether any other outputs would be taken for the same: a number outside of [0, 1] is no probability."""
-        if self._output_kind is not None or self.backend.gives_probabilities() is not None or len(outputs.shape) > 2:
-            return True
-        rows = np.asarray(self.backend.to_numpy(outputs), dtype=np.float64)
-        return bool(rows.min() < 0 or rows.max() > 1)
+        """Tell whether all other outputs would be taken for the same.
+
+        Those of no probability would. Whether probabilities exclude each other shows in the sums of several rows, and
+        at a baseline they may well sum to 1 by chance: two sigmoids without biases do at zero.
+        """
+        shows = self._output_kind == "probabilities" if self._output_kind else self._shows_probabilities(outputs)
+        return shows is False or len(outputs.shape) > 2
 
     def _recognise(self, outputs: Tensor) -> str:
         known = self._shows_probabilities(outputs)
