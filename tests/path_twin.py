@@ -80,7 +80,6 @@ class Path:
     closed_errors: float = 0.0
     squares: float = 0.0
     errors: float = 0.0
-    spread: float = 1.0  # factor on the root of the sum of squares
     closed_defect: float = 0.0
     sum_squares: float = 0.0
     norm_squares: float = 0.0

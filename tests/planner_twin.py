@@ -241,9 +241,10 @@ class Planner:
             both, change = norms[4 * k + 2 : 4 * k + 4]
             with np.errstate(all="ignore"):
                 look = self._errors.look(path, pair, np.float64(both), np.float64(change))
+                unevenness = self._errors.unevenness(*pair[:2])
                 for cell in pair[:2]:
                     self._errors.judge(path, cell, look)
-                    cell.unevenness = self._errors.unevenness(*pair[:2])
+                    cell.unevenness = unevenness
                     path.leaves.append(cell)
         path.fresh = []
         size = norms[-1]
@@ -252,8 +253,8 @@ class Planner:
         path.squares = path.closed_squares + plain_sum(c.error * c.error for c in path.leaves)
         path.errors = path.closed_errors + plain_sum(c.error for c in path.leaves)
         excess = max(abs(gap) - self._errors.floor(path), 0.0)
-        path.spread = self._errors.spread(path)
-        self.error[path.index] = math.sqrt(path.spread * path.spread * path.squares + excess * excess)
+        spread = self._errors.spread(path)
+        self.error[path.index] = math.sqrt(spread * spread * path.squares + excess * excess)
         path.curve, path.asked = path.asked, Curve()
         path.by_spline, path.ratio = False, 1.0
         if path.curve.weights and math.isfinite(self.error[path.index]):
@@ -268,7 +269,7 @@ class Planner:
 
     def _refine(self, path: Path, size: float) -> None:
         squares = path.squares
-        aim = AIM * self.rtol * size / (path.spread * path.ratio)
+        aim = AIM * self.rtol * size / (self._errors.spread(path) * path.ratio)
         goal = aim * aim
         able = [c for c in path.leaves if c.b.alpha - c.a.alpha > 2 * self.min_width]
         able.sort(key=lambda c: (-c.error, c.a.alpha))

@@ -152,7 +152,7 @@ std::vector<std::size_t> Path::worst(const PathSettings& settings, std::size_t r
     std::sort(order.begin(), order.end(), [&](std::size_t x, std::size_t y) {
         return std::pair(-leaves_[x].error, at(x, 0)) < std::pair(-leaves_[y].error, at(y, 0));
     });
-    const double goal = square(aim * settings.rtol * size_ / (spread_ * ratio_));
+    const double goal = square(aim * settings.rtol * size_ / (spread() * ratio_));
     double rest = squares_;
     std::size_t count = 0;
     for (; count < order.size() && (count == 0 || !(rest <= goal)); ++count)

@@ -197,7 +197,6 @@ class Path {
     double norm_squares_ = 0;
     double squares_ = 0;
     double errors_ = 0;
-    double spread_ = 1;      // factor on the root of the sum of squares
     Curve next_;             // asked about, not judged
     Curve curve_;            // judged
     bool whole_rows_ = true; // none was freed

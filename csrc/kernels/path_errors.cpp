@@ -58,10 +58,11 @@ void Path::judge(const PathSettings& settings, const double* norms) {
     }
     for (Pair& pair : fresh_) {
         const Look seen = look(settings, pair, norms[2], norms[3]);
+        const double uneven_by = unevenness(pair);
         for (Cell* cell : {&pair.left, &pair.right}) {
             judge(settings, *cell, seen);
             cell->change = seen.change;
-            cell->unevenness = unevenness(pair);
+            cell->unevenness = uneven_by;
             leaves_.push_back(*cell);
         }
         norms += 4;
@@ -81,8 +82,7 @@ void Path::judge(const PathSettings& settings, const double* norms) {
     squares_ = closed_squares_ + squares;
     errors_ = closed_errors_ + errors;
     const double excess = std::max(std::abs(closed_defect_ + gap) - floor(settings), 0.0);
-    spread_ = spread();
-    error_ = std::sqrt(square(spread_) * squares_ + square(excess));
+    error_ = std::sqrt(square(spread()) * squares_ + square(excess));
     by_spline_ = false;
     ratio_ = 1;
     if (!curve_.weights.empty() && std::isfinite(error_))
